@@ -210,11 +210,40 @@ def test_a_complex_result_has_no_gradient(what: str, x: np.ndarray) -> None:
         func.hvp(f, x, x) if what == "hvp" else getattr(func, what)(f)(x)
 
 
-def test_a_jacobian_of_complex_values_is_refused() -> None:
+@pytest.mark.parametrize("what", ["jacobian", "jacfwd", "jacrev", "hessian"])
+def test_a_jacobian_in_complex_values_is_refused(what: str) -> None:
+    with pytest.raises(DTypeError, match=rf"^func\.{what}: expected real arguments, got complex ones"):
+        getattr(func, what)(lambda z: abs(z) ** 2)(Z)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_complex_results_have_a_jacobian_in_real_values(chunk_size: int | None) -> None:
+    x = np.array([0.3, -0.7, 1.1])
+    matrix = np.exp(1j * np.arange(6.0)).reshape(2, 3)
+
+    def f(x: Any) -> Any:
+        return {"complex": matrix @ tg.exp(1j * x), "real": x[:2] ** 2}
+
+    for of in (func.jacobian, func.jacfwd):
+        found = of(f, chunk_size=chunk_size)(x)
+        np.testing.assert_allclose(found["complex"], matrix * 1j * np.exp(1j * x))
+        np.testing.assert_allclose(found["real"], np.diag(2 * x)[:2])
+        assert found["real"].dtype == np.float64
+    assert func.jacfwd(lambda x: 1j * x)(x.astype("float32")).dtype == np.complex64
     with pytest.raises(
-        DTypeError, match=r"^func\.jacobian: expected real arguments and results, got complex ones"
+        DTypeError, match=r"^func\.jacrev: expected real results, got complex ones\. Use jacfwd"
     ):
-        func.jacobian(lambda z: z**2)(Z)
+        func.jacrev(f)(x)
+
+
+def test_a_complex_tangent_does_not_belong_to_a_real_value() -> None:
+    for call, what in (
+        (lambda: func.jvp(lambda x: x**2, (np.ones(2),), (Z[:2],)), "jvp: tangents"),
+        (lambda: func.vjp(lambda x: x**2, np.ones(2))[1](Z[:2]), "vjp: cotangents"),
+        (lambda: func.linearize(lambda x: x**2, np.ones(2))[1](Z[:2]), "linearize: tangents"),
+    ):
+        with pytest.raises(DTypeError, match=rf"^func\.{what}.*: expected real numbers"):
+            call()
 
 
 # Branch cuts, and points without a derivative

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,65 @@ def test_randomness() -> None:
     assert (chunked == chunked[0]).all()
     shared = func.vmap(lambda x, y: tg.dropout(y), (0, None), randomness="different")(ones, ones[0])
     assert not (shared == shared[0]).all()
+
+
+DRAWS: dict[str, Callable[[Any], Any]] = {
+    "randperm": lambda p: tg.randperm(30),
+    "choice": lambda p: tg.random.choice(30, (20,)),
+    "choice without replacement": lambda p: tg.random.choice(30, (20,), replace=False),
+    "choice of p": lambda p: tg.random.choice(30, (20,), p=p / 30),
+    "multinomial": lambda p: tg.random.multinomial(np.ones(30), 20),
+    "multinomial of p": lambda p: tg.random.multinomial(p, 20),
+    "multinomial of p with replacement": lambda p: tg.random.multinomial(p, 20, replacement=True),
+    "bernoulli": lambda p: tg.random.bernoulli(0.5, (20,)),
+    "bernoulli of p": lambda p: tg.random.bernoulli(p / 2),
+    "randint": lambda p: tg.randint(0, 30, (20,)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_each_draw_heeds_randomness(name: str) -> None:
+    draw, ones = DRAWS[name], np.ones((4, 30))
+    with pytest.raises(ValueError, match='randomness="different"'):
+        func.vmap(draw)(ones)
+    shape = draw(ones[0]).shape
+    different = func.vmap(draw, randomness="different")(ones)
+    same = func.vmap(draw, randomness="same")(ones)
+    assert different.shape == same.shape == (4, *shape)
+    assert len({row.tobytes() for row in different}) == 4
+    assert (same == same[0]).all()
+    nested = func.vmap(func.vmap(draw, randomness="same"), randomness="different")(np.ones((3, 2, 30)))
+    assert nested.shape == (3, 2, *shape)
+    assert (nested[:, 0] == nested[:, 1]).all()
+    assert len({row.tobytes() for row in nested[:, 0]}) == 3
+    assert func.vmap(draw, randomness="different")(ones[:0]).shape == (0, *shape)
+
+
+def test_each_example_draws_with_its_own_probabilities() -> None:
+    p = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.2, 0.8, 0.0]])
+    for randomness in ("same", "different"):
+
+        def of_all(f: Any, count: int, randomness: Any = randomness) -> Any:
+            return func.vmap(f, randomness=randomness)(np.repeat(p, count, axis=0))
+
+        ones = of_all(lambda p: tg.random.bernoulli(p), 1)
+        np.testing.assert_array_equal(ones[:2], p[:2])
+        np.testing.assert_array_equal(of_all(lambda p: tg.random.multinomial(p), 1)[:2], [[2], [1]])
+        for index in (
+            of_all(lambda p: tg.random.multinomial(p, 4000, replacement=True), 1),
+            of_all(lambda p: tg.random.choice(3, (4000,), p=p), 1),
+        ):
+            np.testing.assert_array_equal(index[:2], np.array([[2], [1]]) * np.ones((1, 4000)))
+            np.testing.assert_allclose(index[2].mean(), 0.8, atol=0.05)
+    first = of_all(lambda p: tg.random.multinomial(p + 0.1, 2), 2000)
+    assert (first[:, 0] != first[:, 1]).all()
+    np.testing.assert_allclose((first[4000:, 0] == 1).mean(), 0.9 / 1.3, atol=0.05)
+    with pytest.raises(ValueError, match="multinomial: expected at most as many samples as weights above 0"):
+        of_all(lambda p: tg.random.multinomial(p, 2), 1)
+    with pytest.raises(
+        ValueError, match=r"choice: p: expected one probability for each of 4 entries, got \(3,\)"
+    ):
+        of_all(lambda p: tg.random.choice(4, p=p), 1)
 
 
 def test_chunks_change_nothing() -> None:

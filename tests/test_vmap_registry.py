@@ -105,3 +105,7 @@ def test_grad_inside_of_vmap_is_the_gradient_of_each_example(op: Op, case: Case)
                 for k in range(SIZE)
             ]
             close(batch, np.stack(each))
+        tensors = [Tensor(x, requires_grad=True) for x in given]
+        recorded = func.vmap(lambda *new: gradient(fixed, *new), axes, randomness="same")(*tensors)  # noqa: B023
+        for one, other in zip(recorded, found):
+            close(one.detach(), other)

@@ -465,7 +465,7 @@ def jacfwd(
             new = [convert.attach(v._data, v.node) if any(v is w for w in values) else v for v in new]
             given[n] = refill(given[n], iter(new))
             values += new
-        _refuse_complex("jacfwd", values)
+        _check_arguments("jacfwd", values)
         columns = sum(v.size for v in values)
         size = max(columns, 1) if chunk_size is None else chunk_size
         found: list[list[Any]] = []
@@ -475,7 +475,6 @@ def jacfwd(
             with level:
                 pushed = Pushed("jacfwd", f, given, kwargs, values, directions, has_aux)
                 found.append([levels.exposed(c, level) for c in pushed.changes])
-        _refuse_complex("jacfwd", pushed.outs)
         blocks = [
             _block_of_columns([part[i] for part in found], out.shape, values)
             for i, out in enumerate(pushed.outs)
@@ -492,10 +491,10 @@ def jacfwd(
     return derivatives
 
 
-def _refuse_complex(what: str, tensors: Iterable[Tensor]) -> None:
-    if any(t.dtype.kind == "c" for t in tensors):
+def _check_arguments(what: str, values: Iterable[Tensor]) -> None:
+    if any(v.dtype.kind == "c" for v in values):
         raise DTypeError(
-            f"func.{what}: expected real arguments and results, got complex ones, of which one complex matrix "
+            f"func.{what}: expected real arguments, got complex ones: of f of a complex argument, one complex matrix "
             "does not hold all derivatives. Use vjp or jvp, or real and imaginary parts."
         )
 
@@ -517,10 +516,15 @@ def _jacobian(
     @_renamed(f, what)
     def derivatives(*args: Any, **kwargs: Any) -> Any:
         run = Run(what, f, args, kwargs, argnums, has_aux)
-        _refuse_complex(what, (*run.outs, *run.variables))
+        _check_arguments(what, run.variables)
         rows, columns = (sum(t.size for t in ts) for ts in (run.outs, run.variables))
+        complex_results = any(t.dtype.kind == "c" for t in run.outs)
+        if what == "jacrev" and complex_results:
+            raise DTypeError(
+                "func.jacrev: expected real results, got complex ones. Use jacfwd, or their parts."
+            )
         # A row and a column cost about the same.
-        by_columns = what == "jacobian" and columns < rows
+        by_columns = what != "jacrev" and (columns < rows or complex_results)
         blocks = (_by_columns if by_columns else _by_rows)(run, chunk_size)
         placed = [run.by_argnums(run.gradients(row)) for row in blocks]
         return run.with_aux(refill(run.result, iter(placed)), has_aux)
@@ -598,7 +602,8 @@ def _block_of_columns(parts: list[Any], shape: tuple[int, ...], values: Sequence
     block, begin = [], 0
     for v in values:
         part = whole[(..., slice(begin, begin + v.size))]
-        block.append(reshape(part if part.dtype == v.dtype else part.astype(v.dtype), (*shape, *v.shape)))
+        dtype = v.dtype if part.dtype.kind == "f" else part.dtype  # complex results have complex derivatives
+        block.append(reshape(part if part.dtype == dtype else part.astype(dtype), (*shape, *v.shape)))
         begin += v.size
     return block
 
@@ -613,8 +618,8 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
-    _check("hessian", f, argnums, has_aux)
-    return jacobian(jacobian(f, argnums, has_aux), argnums, has_aux)
+    once = _jacobian("hessian", f, argnums, has_aux, None)
+    return _renamed(f, "hessian")(_jacobian("hessian", once, argnums, has_aux, None))
 
 
 @readable
@@ -657,6 +662,10 @@ def _matching(what: str, tree: object, like: Any, tensors: Sequence[Tensor]) -> 
         new = leaf if isinstance(leaf, Tensor) else convert.wrap(convert.asarray_of(leaf))
         if new.shape != t.shape:
             raise ShapeError(f"func.{what}{path}: expected the shape {t.shape}, got {new.shape}")
+        if new.dtype.kind == "c" and t.dtype.kind != "c":
+            raise DTypeError(
+                f"func.{what}{path}: expected real numbers, as it belongs to {t.dtype}, got {new.dtype}"
+            )
         found.append(new if new.dtype == t.dtype else new.astype(t.dtype))
     return found
 

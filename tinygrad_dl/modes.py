@@ -306,6 +306,11 @@ class StepWatcher(Watcher):
         self.read(what)
         return owner._data
 
+    def checked(
+        self, check: Callable[..., object], values: Any, rest: tuple[object, ...], native: bool
+    ) -> None:
+        """An array was checked: see `check_values`."""
+
     def wrote(self, owner: Value, place: object, value: NDArray) -> None:
         """Elements of a leaf were overwritten, in its array: those at an index."""
 
@@ -358,6 +363,16 @@ def effect(
         modes.watchers = watchers
     tell("effect", function, args, result, changes, gradients)
     return result
+
+
+def check_values(check: Callable[..., object], values: Any, *rest: object, native: bool = False) -> None:
+    """Call check(values, *rest), which raises for values that are refused; a compiled step does so at every run.
+
+    `native`: native code of the operation that follows does it itself.
+    """
+    check(values, *rest)
+    if active:
+        tell("checked", check, values, rest, native)
 
 
 def is_grad_enabled() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from tinygrad_dl import config, convert
 from tinygrad_dl.arguments import Size, checked
 from tinygrad_dl.convert import constant
 from tinygrad_dl.creation import sizes_of
-from tinygrad_dl.dispatch import draw_now, drawn
+from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import active, effect, tell
+from tinygrad_dl.modes import active, check_values, tell
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, RandomLike, Shape, ShapeLike
 
@@ -127,7 +127,12 @@ def randperm(n: Size, *, dtype: DTypeLike = "int64", rng: RandomLike = None) -> 
     """
     new = _dtype("randperm", dtype, "iuf")
     text = f"rng.permutation({n}).astype(np.{new})"
-    return _draw("randperm", lambda g, size: g.permutation(size[0]).astype(new), (n,), rng, text)
+
+    def draw(g: np.random.Generator, size: Sequence[int]) -> Any:  # in func.vmap, of all examples
+        each = [g.permutation(n) for _ in range(prod(size[:-1]))]
+        return np.array(each, new).reshape(size)
+
+    return _draw("randperm", draw, (n,), rng, text)
 
 
 @checked
@@ -167,9 +172,13 @@ def normal(
     (2, 2)
     """
     center, scale, sizes, new = _parameters("normal", ("mean", mean), ("std", std), shape, dtype)
-    if bool((convert.values_of(scale) < 0).any()):
-        raise ValueRangeError("normal: expected a standard deviation of at least 0, got a negative one")
+    check_values(_check_deviation, convert.values_of(scale))
     return center + scale * _floats("normal", "standard_normal", sizes, new, rng)
+
+
+def _check_deviation(values: Any) -> None:
+    if bool((values < 0).any()):
+        raise ValueRangeError("normal: expected a standard deviation of at least 0, got a negative one")
 
 
 def _parameters(
@@ -211,23 +220,34 @@ def bernoulli(
     >>> bernoulli(1.0, (3,)).tolist()
     [1.0, 1.0, 1.0]
     """
-    data = convert.values_of(p) if isinstance(p, Value) else _given(p, "bernoulli: p")
-    _check_probabilities(data)
-    sizes = data.shape if shape is None else sizes_of(shape, "bernoulli")
-    new: Any = dtype if dtype is not None or data.dtype.kind != "f" else data.dtype
+    own = p if isinstance(p, Value) else _given(p, "bernoulli: p")
+    _check_probabilities(convert.values_of(own))
+    sizes = own.shape if shape is None else sizes_of(shape, "bernoulli")
+    new: Any = dtype if dtype is not None or own.dtype.kind != "f" else own.dtype
     new = config.default_dtype if new is None else convert.dtype_of(new, "bernoulli")
     try:
-        fits = np.broadcast_shapes(data.shape, sizes) == sizes
+        fits = np.broadcast_shapes(own.shape, sizes) == sizes
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"bernoulli: p of the shape {data.shape} does not broadcast to the shape {sizes}")
+        raise ShapeError(f"bernoulli: p of the shape {own.shape} does not broadcast to the shape {sizes}")
+    if _is_held(own):
+        return (_draw("bernoulli", _uniforms, sizes, rng) < own).astype(new)
 
     def draw(generator: np.random.Generator, size: Shape, p: NDArray) -> NDArray:
         _check_probabilities(p)  # at every run of a compiled step
         return np.asarray(generator.random(size) < p).astype(new)
 
-    return _draw("bernoulli", draw, sizes, rng, given=(data,))
+    return _draw("bernoulli", draw, sizes, rng, given=(convert.values_of(own),))
+
+
+def _is_held(x: Any) -> TypeGuard[Tensor]:
+    """Whether a parameter is a value under func.vmap or func.jvp: a draw compares with it, and does not read it."""
+    return isinstance(x, Value) and x.level is not None
+
+
+def _uniforms(generator: np.random.Generator, size: Shape) -> NDArray:
+    return np.asarray(generator.random(size))
 
 
 def _check_probabilities(p: NDArray) -> None:
@@ -262,20 +282,49 @@ def multinomial(
     >>> multinomial(Tensor([0.0, 1.0, 0.0]), 4, replacement=True).tolist()
     [1, 1, 1, 1]
     """
+    if _is_held(weights):
+        return _indices_of_examples(weights, num_samples, replacement, rng)
     given = _given(weights, "multinomial: weights")
-    return effect(draw_now, _draw_indices, (num_samples,), "", rng, given, replacement)
+    return drawn("multinomial", _draw_indices, (num_samples,), "", rng, (given, replacement))
 
 
-def _draw_indices(
-    generator: np.random.Generator, shape: Shape, weights: NDArray, replacement: bool
-) -> Tensor:
-    """The indices of multinomial."""
-    p, (num_samples,) = _weights("multinomial", "weights", weights), shape
+def _checked_weights(weights: NDArray, num_samples: int, replacement: bool) -> NDArray:
+    """The probabilities of multinomial."""
+    p = _weights("multinomial", "weights", weights)
     if not replacement and p.size and num_samples > int((p > 0).sum(-1).min()):
         raise ValueRangeError(
             f"multinomial: expected at most as many samples as weights above 0, got num_samples={num_samples}. "
             "Give replacement=True to draw an index more than once."
         )
+    return p
+
+
+def _indices_of_examples(weights: Any, num_samples: int, replacement: bool, rng: RandomLike) -> Any:
+    """The indices of multinomial where each example of func.vmap has its own weights, as _draw_indices finds them."""
+    from tinygrad_dl.ops.elementwise import where
+    from tinygrad_dl.ops.scan import cumulative_sum
+    from tinygrad_dl.ops.sort import argsort
+
+    _checked_weights(convert.values_of(weights), num_samples, replacement)
+    p = weights.astype("float64")
+    possible = p > 0
+    if not replacement:
+        draw = _draw("multinomial", lambda g, size: g.standard_exponential(size), p.shape, rng)
+        return argsort(where(possible, draw / where(possible, p, 1), np.inf), axis=-1)[..., :num_samples]
+    ends = cumulative_sum(p / p.sum(axis=-1, keepdims=True), axis=-1)
+    u = _draw("multinomial", _uniforms, (*p.shape[:-1], num_samples), rng)
+    found = (u[..., None] >= ends[..., None, :]).sum(axis=-1)
+    last = where(possible, np.arange(p.shape[-1]), 0).max(axis=-1, keepdims=True)
+    return where(found < last, found, last)
+
+
+def _draw_indices(
+    generator: np.random.Generator, shape: Shape, weights: NDArray, replacement: bool
+) -> Tensor:
+    """The indices of multinomial; in func.vmap `shape` begins with the numbers of examples."""
+    *examples, num_samples = shape
+    p = _checked_weights(weights, num_samples, replacement)
+    p = np.broadcast_to(p, (*examples, *p.shape))
     if replacement:
         ends = np.cumsum(p, -1)
         ends[..., -1:] = 1
@@ -325,8 +374,13 @@ def choice(
     k, n = x.shape[axis], prod(sizes)
     if not k and n:
         raise ValueRangeError("choice: expected at least one entry to draw from, got none")
-    given = () if p is None else (_given(p, "choice: p"),)
-    indices = effect(draw_now, _choose, (n,), "", rng, k, replace, *given)
+    if _is_held(p):
+        if p.shape != (k,):
+            raise _wrong_probabilities(k, p.shape)
+        indices = multinomial(p, n, replace, rng=rng)
+    else:
+        given = () if p is None else (_given(p, "choice: p"),)
+        indices = drawn("choice", _choose, (n,), "", rng, (k, replace, *given))
     axis %= x.ndim
     taken = take(x, indices, axis=axis)
     return reshape(taken, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
@@ -335,12 +389,17 @@ def choice(
 def _choose(
     generator: np.random.Generator, shape: Shape, k: int, replace: bool, p: NDArray | None = None
 ) -> NDArray:
-    """The indices of choice."""
-    weights, (n,) = None if p is None else _weights("choice", "p", p), shape
+    """The indices of choice; in func.vmap `shape` begins with the numbers of examples."""
+    weights, (*examples, n) = None if p is None else _weights("choice", "p", p), shape
     if weights is not None and weights.shape != (k,):
-        raise ShapeError(f"choice: p: expected one probability for each of {k} entries, got {weights.shape}")
+        raise _wrong_probabilities(k, weights.shape)
     if not replace and n > (k if weights is None else int((weights > 0).sum())):
         raise ValueRangeError(
             f"choice: expected at most {k} draws without replacement, of entries with a probability above 0, got {n}"
         )
-    return np.asarray(generator.choice(k, n, replace, weights) if n else np.zeros(0), np.int64)
+    found: Any = [generator.choice(k, n, replace, weights) if n else [] for _ in range(prod(examples))]
+    return np.array(found, np.int64).reshape(shape)
+
+
+def _wrong_probabilities(k: int, shape: Shape) -> ShapeError:
+    return ShapeError(f"choice: p: expected one probability for each of {k} entries, got {shape}")

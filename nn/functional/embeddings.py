@@ -12,7 +12,7 @@ from tinygrad_dl.creation import asarray, constant
 from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import active, effect, tell
+from tinygrad_dl.modes import active, check_values, effect, tell
 from tinygrad_dl.ops import embedding as embedding_ops
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import astype, maximum, where
@@ -23,7 +23,7 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 
 
-def _indices(name: str, input: Array, rows: int) -> np.ndarray:
+def _indices(name: str, input: Array, rows: int, natively: bool = True) -> np.ndarray:
     array = np.asarray(values_of(input))
     if array.dtype.kind not in "iu":
         if array.size:
@@ -31,12 +31,22 @@ def _indices(name: str, input: Array, rows: int) -> np.ndarray:
                 f"{name}: expected integer indices, got {array.dtype}. Convert them with .astype('int64')."
             )
         array = array.astype(np.int64)
+    check_values(_check_indices, array, name, rows, native=natively)
+    return array
+
+
+def _check_indices(array: np.ndarray, name: str, rows: int) -> None:
     if array.size and (array.min() < 0 or array.max() >= rows):
         wrong = array.min() if array.min() < 0 else array.max()
         raise IndexRangeError(
             f"{name}: expected indices from 0 to {rows - 1}, the rows of the table, got {wrong}"
         )
-    return array
+
+
+def _check_one_hot(index: np.ndarray, classes: int) -> None:
+    if index.size and (index.min() < 0 or index.max() >= classes):
+        wrong = index.min() if index.min() < 0 else index.max()
+        raise IndexRangeError(f"one_hot: expected classes from 0 to {classes - 1}, got {wrong}")
 
 
 def check_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
@@ -92,7 +102,7 @@ def embedding(
     """
     if weight.ndim != 2:
         raise ShapeError(f"embedding: expected a table of shape (V, D), got {weight.shape}")
-    indices: Any = _indices("embedding", input, weight.shape[0])
+    indices: Any = _indices("embedding", input, weight.shape[0], weight.dtype != np.float16)
     mapped = isinstance(input, Value) and input.level is not None
     if mapped:  # in func.vmap each example has its own
         indices = input
@@ -134,7 +144,7 @@ def embedding_bag(
     name = "embedding_bag"
     if mode not in ("sum", "mean", "max"):
         raise ValueRangeError(f'{name}: expected mode "sum", "mean" or "max", got {mode!r}')
-    indices = _indices(name, input, weight.shape[0])
+    indices = _indices(name, input, weight.shape[0], False)
     if per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != indices.shape):
         raise ValueRangeError(
             f"{name}: expected per_sample_weights with mode='sum' and of the input's shape {indices.shape}, "
@@ -224,9 +234,7 @@ def one_hot(tensor: ArrayLike, num_classes: Annotated[int, Bounds(least=-1, most
     if active and num_classes == -1:
         tell("read", "one_hot without a number of classes")
     classes = int(index.max(initial=-1)) + 1 if num_classes == -1 else num_classes
-    if index.size and (index.min() < 0 or index.max() >= classes):
-        wrong = index.min() if index.min() < 0 else index.max()
-        raise IndexRangeError(f"one_hot: expected classes from 0 to {classes - 1}, got {wrong}")
+    check_values(_check_one_hot, index, classes, native=True)
     if active and isinstance(tensor, Value) and tensor.level is None:  # an operation, which watchers see
         return embedding_ops.rows(constant(np.eye(classes, dtype=np.int64)), index)
     each: Any = tensor if isinstance(tensor, Value) and tensor.level is not None else index

@@ -314,6 +314,37 @@ def test_a_step_that_counts_is_not_saved_with_the_numbers_of_today(tmp_path: Pat
         step.save(tmp_path / "step.py")
 
 
+def test_a_saved_program_returns_what_was_there_before(tmp_path: Path) -> None:
+    w = tg.Tensor(np.arange(3.0), name="w")
+    compiled = tg.compile(lambda x: (x, x * w, w, w.detach(), x.detach()))
+    for _ in range(4):
+        compiled(tg.ones(3, dtype="float64"))
+    path = tmp_path / "returned.py"
+    compiled.save(path)
+    found = importlib.util.spec_from_file_location("returned", path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    x = np.array([2.0, 3.0, 4.0])
+    for got, expected in zip(module.predict(x), (x, x * w.numpy(), w.numpy(), w.numpy(), x), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_a_mask_that_a_derivative_reads_has_no_formula() -> None:
+    w = tg.Tensor(np.ones((4, 3)), requires_grad=True)
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        (g,) = tg.autograd.grad((nn.functional.dropout(x @ w, 0.5) ** 3).sum(), [w], create_graph=True)
+        w.grad = None
+        (g**2).sum().backward()
+
+    for _ in range(4):
+        step(tg.asarray(np.ones((2, 4))))
+    with pytest.raises(CompileError, match="source: expected values that have a formula in NumPy"):
+        _ = step.source
+
+
 def test_an_operation_without_a_formula_is_named() -> None:
     f = tg.compile(lambda x: tg.linalg.inv(x))
     with tg.no_grad():

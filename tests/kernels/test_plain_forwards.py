@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import tinygrad_dl as tg
@@ -150,6 +150,14 @@ def test_convolutions_agree_for_all_sizes_and_options(convolution: Any, source: 
     check(OPS["conv_transpose"], [y, w, b], named=options)
 
 
+POOLED: dict[str, Any] = {
+    "sizes": [5, 4], "kernel": 3, "stride": 2, "padding": 1, "dilation": 1, "ceil_mode": True, "count": False,
+}  # fmt: skip
+
+
+@example(**POOLED, source=(0, np.float32, "C"), special=-np.inf)
+@example(**POOLED, source=(0, np.float64, "channels last"), special=np.nan)
+@example(**POOLED, source=(0, np.float64, "gaps"), special=0.0)
 @given(
     sizes=st.lists(st.integers(1, 7), min_size=1, max_size=3), kernel=st.integers(1, 4), stride=st.integers(1, 4),
     padding=st.integers(0, 2), dilation=st.integers(1, 2), ceil_mode=st.booleans(), source=arrays, count=st.booleans(),
@@ -159,11 +167,12 @@ def test_poolings_agree_for_all_sizes_and_options(
     sizes: list[int], kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool, source: Any,
     count: bool, special: float,
 ) -> None:  # fmt: skip
-    x = array(source, 2, 3, *sizes)
+    x = array(source, 3, 4, *sizes)
     options: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     check(OPS["avg_pool"], [x], named={**options, "count_include_pad": count})
     if special:
-        x[0, 0] = special
+        x[0, :2] = special
+        x[2] = special  # all of an example
     x[1] = np.round(x[1])  # ties
     options["dilation"] = dilation
     check(OPS["max_pool"], [x], named=options)

@@ -62,6 +62,7 @@ def test_padding_never_wins_a_maximum() -> None:
     assert max_pool(x, 2, 2, 1).tolist() == [[[-5.0, -5.0]]]
     low = np.full((1, 1, 2), -np.inf)
     assert max_pool_indices(low, 2, 2, 1).tolist() == [[[0, 1]]]
+    assert gradient(lambda x: max_pool(x, 2, 2, 1), low).tolist() == [[[1, 1]]]
 
 
 def test_a_nan_is_the_maximum_of_its_windows_and_gets_their_gradient() -> None:

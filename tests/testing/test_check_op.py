@@ -212,3 +212,24 @@ def test_a_custom_vjp_of_jax_is_tried():
     finally:
         jax.config.update("jax_enable_x64", before)
         np.random.set_state(state)  # noqa: NPY002
+
+
+def test_an_infinite_derivative_breaks_no_law():
+    for f in (tg.sqrt, tg.log):
+        report = check_op(f, Domain(0, 4), raise_exception=False)
+        assert report, str(report)
+
+
+def test_functions_and_modules_of_pytorch_that_draw_random_numbers_or_have_parameters():
+    torch = pytest.importorskip("torch")
+    state = torch.random.get_rng_state()
+    dropout = check_op(
+        lambda x: torch.nn.functional.dropout(x, 0.4), framework="torch", raise_exception=False
+    )
+    assert dropout, str(dropout)
+    assert "not tried: layout, as the function draws random numbers" in str(dropout)
+    linear = torch.nn.Linear(3, 2).double()
+    after = torch.random.get_rng_state()
+    assert check_op(linear, shapes=[(4, 3)])
+    assert torch.equal(torch.random.get_rng_state(), after)
+    torch.random.set_rng_state(state)

@@ -160,6 +160,16 @@ class TestPyTorch:
         assert "does backward return None for this input" in str(report)
         assert gradcheck(none, [x.clone().requires_grad_(), x])
 
+    def test_tensors_of_other_kinds(self, torch):
+        with torch.inference_mode():
+            inferred = torch.ones(2, dtype=torch.float64)
+        assert gradcheck(torch.sin, inferred) and gradcheck(torch.sin, np.ones(2), framework="torch")
+        for given in (torch.ones(2, dtype=torch.bfloat16), torch.eye(2, dtype=torch.float64).to_sparse()):
+            with pytest.raises(TypeError, match="input 0: expected a dense tensor of float64, got"):
+                gradcheck(torch.sin, given)
+        large = gradcheck(torch.exp, torch.tensor([709.0, 1.0], dtype=torch.float64))
+        assert "nan" not in str(large) and "probably wrong" not in str(large)
+
     def test_a_scripted_module_has_no_forward_mode_to_compare(self, torch):
         with pytest.warns(DeprecationWarning):
             scripted = torch.jit.script(torch.nn.Linear(3, 2).double())
@@ -325,6 +335,46 @@ class TestByHand:
         square.defvjp(lambda x: (x**2, x), lambda x, g: 2 * x * g)
         with pytest.raises(ValueError, match="bwd: expected a tuple with one gradient for each of 1 inputs"):
             check_backward(square, x)
+
+    def test_mistakes_inside_a_forward_of_pytorch_are_named_with_the_line(self, torch):
+        def forward(ctx, x, w):
+            a = torch.sigmoid(x @ w)
+            ctx.save_for_backward(x, w, a)
+            return a
+
+        def backward(ctx, g):
+            x, w, a = ctx.saved_tensors
+            dz = g * (1 - a)
+            return dz @ w.T, x.T @ dz
+
+        x, w = torch.tensor(normal(2, 3)), torch.tensor(normal(3, 4))
+        found = check_backward(function(torch, forward, backward), [x, w], raise_exception=False)
+        assert (found.wrong, found.mistake) == (["x", "w"], "wrong activation")
+        assert found.guesses[0].place.endswith("a = torch.sigmoid(x @ w)")
+        relu = torch.nn.functional
+
+        def cost(x, w):
+            h = relu.relu(x @ w)
+            return torch.sum(h**2) / len(x), (x, w, h)
+
+        def unmasked(cache, masked=False):
+            x, w, h = cache
+            dz = 2 * h / len(x) * ((h > 0) if masked else 1)
+            return dz @ w.T + (0 if masked else 1e-3), x.T @ dz
+
+        assert check_backward(cost, lambda cache: unmasked(cache, True), [x, w]).traced
+        # What cannot be traced is judged all the same.
+        assert not check_backward(
+            lambda x: torch.linalg.det(x[:, :2].clone()), lambda g: g, x, raise_exception=False
+        )
+
+    def test_mistakes_inside_a_forward_of_jax_are_named(self, jax):
+        jnp = jax.numpy
+        layer = jax.custom_vjp(lambda x, w: jnp.tanh(x @ w))
+        layer.defvjp(lambda x, w: (layer(x, w), (x, w)), lambda saved, g: (g @ saved[1].T, saved[0].T @ g))
+        inputs = [jnp.array(normal(2, 3)), jnp.array(normal(3, 4))]
+        found = check_backward(layer, inputs, raise_exception=False)
+        assert (found.wrong, found.mistake) == (["x", "w"], "activation derivative")
 
     def test_the_line_is_that_of_the_custom_function(self, torch):
         def backward(ctx, g):

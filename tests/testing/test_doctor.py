@@ -195,7 +195,7 @@ def test_every_derivative_between_those_of_the_two_sides_is_correct_at_a_kink():
         def backward(x, *, largest=largest):
             return largest if np.array_equal(x, tied) else np.eye(3)[np.argmax(x)]
 
-        assert check_backward(lambda x: x.max(), backward, tied)
+        assert check_backward(lambda x: x.max(), backward, tied.copy())
     assert not check_backward(lambda x: x.max(), lambda g, x: g * x, tied)
     assert not check_backward(lambda x: x.max(), lambda x: np.array([1.0, 0.0, 0.1]), tied)
 
@@ -831,3 +831,67 @@ def test_windows_at_wrong_positions_are_named(forgotten, pooled):
 def test_a_jacobian_whose_windows_move_along_one_axis_at_a_time_is_no_error():
     found = check_backward(*generated.draw(920303, planted=True).arguments)
     assert found.mistake == "wrong axis"
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_a_backward_that_uses_the_parameters_from_outside_is_judged_at_other_inputs_with_these(scale):
+    rng = np.random.default_rng([5, 0])
+    X, Y = rng.standard_normal((4, 6)), (rng.random((1, 6)) > 0.5) * 1.0
+    parameters = {"W1": rng.standard_normal((5, 4)) * scale, "b1": np.zeros((5, 1))}
+    parameters |= {"W2": rng.standard_normal((3, 5)) * scale, "b2": np.zeros((3, 1))}
+    parameters |= {"W3": rng.standard_normal((1, 3)) * scale, "b3": np.zeros((1, 1))}
+    before = {name: p.copy() for name, p in parameters.items()}
+
+    def forward(p):
+        A, cache = X, []
+        for k in (1, 2, 3):
+            Z = p[f"W{k}"] @ A + p[f"b{k}"]
+            cache.append((A, Z))
+            A = np.maximum(0, Z) if k < 3 else 1 / (1 + np.exp(-Z))
+        return -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A)), (A, cache)
+
+    def backward(saved, factor=1.0):
+        A, cache = saved
+        dZ, gradients = A - Y, {}
+        for k in (3, 2, 1):
+            gradients[f"dW{k}"] = dZ @ cache[k - 1][0].T / 6
+            gradients[f"db{k}"] = dZ.sum(axis=1, keepdims=True) / 6
+            if k > 1:
+                dZ = factor * parameters[f"W{k}"].T @ dZ * (cache[k - 2][1] > 0)
+        return gradients
+
+    # Dead units leave gradients of 0, at which the inputs say little.
+    assert check_backward(forward, backward, parameters)
+    assert not check_backward(forward, lambda saved: backward(saved, -1.0), parameters)
+    assert all(np.array_equal(p, before[name]) for name, p in parameters.items())
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_a_saturated_output_is_judged_at_other_inputs(scale):
+    # 1 - a is rounded to a few digits, and so are differences of log(1 - a), and autograd's derivative of it.
+    rng = np.random.default_rng([5, 10])
+    X, Y = rng.standard_normal((4, 6)) * scale, (rng.random((1, 6)) > 0.5) * 1.0
+    parameters = {"W1": rng.standard_normal((5, 4)), "b1": np.zeros((5, 1))}
+    parameters |= {"W2": rng.standard_normal((3, 5)), "b2": np.zeros((3, 1))}
+    parameters |= {"W3": rng.standard_normal((1, 3)) * 2, "b3": np.zeros((1, 1))}
+
+    def forward(p):
+        A, cache = X, []
+        for k in (1, 2, 3):
+            Z = p[f"W{k}"] @ A + p[f"b{k}"]
+            cache.append((A, Z, p[f"W{k}"]))
+            A = np.maximum(0, Z) if k < 3 else 1 / (1 + np.exp(-Z))
+        return -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A)), (A, cache)
+
+    def backward(saved, factor=1.0):
+        A, cache = saved
+        dZ, gradients = factor * (A - Y), {}
+        for k in (3, 2, 1):
+            A_prev, _, W = cache[k - 1]
+            gradients[f"dW{k}"], gradients[f"db{k}"] = dZ @ A_prev.T / 6, dZ.sum(axis=1, keepdims=True) / 6
+            dZ = W.T @ dZ * (cache[k - 2][1] > 0) if k > 1 else None
+        return gradients
+
+    found = check_backward(forward, backward, parameters)
+    assert found.verdict != "wrong", str(found)
+    assert check_backward(forward, lambda saved: backward(saved, 2.0), parameters).verdict == "wrong"

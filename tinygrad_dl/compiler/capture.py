@@ -113,6 +113,9 @@ class Capture(StepWatcher):
         self.states: list[Var] = []
         self.optimizers: dict[int, Any] = {}
         self.results: list[Operand] = []
+        self.shown: list[
+            Operand
+        ] = []  # the same for readers of the program, with those that were there before
         self.resets: dict[
             int, bool
         ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
@@ -125,6 +128,9 @@ class Capture(StepWatcher):
         self._contents: list[tuple[np.ndarray, np.ndarray, str]] = []  # these, as they were, and their names
         self.held: set[int] = set()  # ids of arrays of Tensors that the program has as objects
         self.scalars: list[np.generic] = []  # that operations were given
+        #: Functions that raise for values that are refused, the number of an argument or an array, what else they
+        #: are given, and whether native code checks the values itself.
+        self.checks: list[tuple[Callable[..., object], Any, tuple[object, ...], bool]] = []
         self.phase = "forward"
         self._owners: dict[int, Value] = {}  # id of an argument's array that was handed out -> the Tensor
         self._passed = False  # whether a backward pass has ended
@@ -556,6 +562,16 @@ class Capture(StepWatcher):
         step.wrapped.append(isinstance(x, Value))
         return var
 
+    def checked(
+        self, check: Callable[..., object], values: Any, rest: tuple[object, ...], native: bool
+    ) -> None:
+        """An array was checked; one that is there before a run is checked before each."""
+        var = self._vars.get(id(values))
+        if var is not None and var.kind == "argument":
+            self.checks.append((check, var.source[0], rest, native))
+        elif var is not None and (isinstance(var.source, (Value, np.ndarray))):
+            self.checks.append((check, var.source, rest, native))
+
     # Writing by hand: parameters that are updated without an optimizer, and what `.data` is used for
 
     def handed_out(self, owner: Value, what: str) -> Any:
@@ -958,9 +974,14 @@ def finish(capture: Capture, result: object, given: Set[int]) -> Program:
         )
         step.module = f"{path}: {kind}" if path else kind
         step.owner = None
+    leaves = leaves_of(result)
     results = [
         None if i in given else capture._operand(leaf) if isinstance(leaf, (Value, np.ndarray)) else leaf
-        for i, leaf in enumerate(leaves_of(result))
+        for i, leaf in enumerate(leaves)
+    ]
+    capture.shown = [
+        capture.var_of(leaves[i]) or Var(leaves[i].shape, leaves[i].dtype) if i in given else x
+        for i, x in enumerate(results)
     ]
     gradients = []
     for leaf in (capture._leaves | capture.cleared).values():

@@ -23,11 +23,20 @@ from tinygrad_dl.compiler.capture import Capture, finish, fixed, overwrite, repl
 from tinygrad_dl.compiler.compare import difference
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.origins import is_own
-from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Step, Var, generators_in
+from tinygrad_dl.compiler.program import (
+    Call,
+    Effect,
+    NotLowered,
+    Program,
+    Step,
+    Var,
+    generators_in,
+    named_values,
+)
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.sizes import Filled
 from tinygrad_dl.compiler.snapshot import Reach, Snapshot, disturbed
-from tinygrad_dl.compiler.update import Changed
+from tinygrad_dl.compiler.update import Changed, Shared
 from tinygrad_dl.convert import describe, wrap
 from tinygrad_dl.dispatch import draw_now
 from tinygrad_dl.errors import CompileError, DTypeError, GraphError, ValueRangeError, missing_extra
@@ -53,6 +62,7 @@ TRIES = 4  # captures of one signature that may differ before it is run eagerly 
 # Calls after which a program is made for a number of rows that is smaller than one in use, as that of a last batch: to
 # make it takes as long as a thousand such steps of a small network.
 AWAITED = 100
+FEW_ELEMENTS = 4096  # of what a program changes before it may raise: they are copied at each run
 DISTURBED = 3  # eager calls that tell what is rounding, where a program differs
 CHANGING = "shapes that follow from values, or what its programs write to, change too often"
 NUMBERS = (int, float, complex, str, bytes, np.generic)
@@ -171,6 +181,8 @@ class Compiled(Generic[P, R]):
                         drawn = states_of(entry.draws) if entry.draws else []
                         try:
                             results = entry.run(leaves)  # type: ignore[misc]
+                        except Shared:  # the order of reads and writes is eager's alone
+                            return self._eagerly(args, kwargs)
                         except Changed:
                             self._drop(entry)
                             self._changes[key] = self._changes.get(key, 0) + 1
@@ -425,9 +437,11 @@ class Compiled(Generic[P, R]):
                 made.common = merged_lowered(lowered, rows, SAMPLES[0])
                 made.native = Native(made.common, other.code)
                 made.run, made.text = with_arrays(made.native.run, made), made.native.text
+                made.run = with_checks(made.run, latest.capture.checks, True)
                 return made
         made.common = merged_program([e.program for e in entries], rows, SAMPLES[0])  # type: ignore[misc]
         made.run, made.text = self._replayed(made, made.common)
+        made.run = with_checks(made.run, latest.capture.checks, False)
         return made
 
     def _is_rest(self, key: Any) -> bool:
@@ -620,8 +634,10 @@ class Compiled(Generic[P, R]):
                 entry.native = Native(Lowered(program, capture, supported))
         if entry.native is not None:
             entry.run, entry.text = with_arrays(entry.native.run, entry), entry.native.text
-            return
-        entry.run, entry.text = self._replayed(entry, program)
+        else:
+            entry.run, entry.text = self._replayed(entry, program)
+        entry.run = with_eagers_errors(entry.run, program, entry.native)
+        entry.run = with_checks(entry.run, capture.checks, entry.native is not None)
 
     def _replayed(self, entry: Entry, program: Program) -> tuple[Any, str]:
         """A program in NumPy as a function of the flattened arguments, and its text."""
@@ -959,6 +975,59 @@ def given_before(capture: Capture, result: Any, leaves: Sequence[Any]) -> list[t
         if given is not None:
             found.append((i, given))
     return found
+
+
+def with_eagers_errors(
+    run: Callable[..., Any], program: Program, native: Native | None
+) -> Callable[..., Any]:
+    """A program that leaves it to eager to raise, with its message and from the state before the run."""
+    steps = program.steps if native is None else native.parts
+    last = max((i for i, step in enumerate(steps) if isinstance(step, Call)), default=-1)
+    before = [
+        step for step in steps[: last + 1] if isinstance(step, Effect) and step.function is not draw_now
+    ]
+    changed = [var.source for step in before for var in step.changes]
+    if last < 0 or any(step.gradients or step.objects for step in before):
+        return run
+    if any(not isinstance(x, Value) or x.size > FEW_ELEMENTS for x in changed):
+        return run
+    moments = [named_values(s).get("moments") for s in program.steps if isinstance(s, Call)]
+    held = [getattr(m, part, None) for m in moments for part in ("mean", "var", "batches")]
+    generators = drawn_from(program.steps)
+
+    def recovering(leaves: Sequence[Any]) -> Any:
+        arrays = [*(x for x in held if isinstance(x, np.ndarray)), *(x._data for x in changed)]
+        copies = [x.copy() for x in arrays]
+        states = states_of(generators)
+        try:
+            return run(leaves)
+        except Changed:
+            raise
+        except Exception:
+            for array, copy_ in zip(arrays, copies):
+                array[...] = copy_
+            for generator, state in states:
+                config.default_rng(generator).bit_generator.state = state
+            return None
+
+    return recovering
+
+
+def with_checks(run: Callable[..., Any], checks: Sequence[Any], native: bool) -> Callable[..., Any]:
+    """A program that leaves it to eager to refuse values of its arguments, before anything is done."""
+    checks = [(check, where, rest) for check, where, rest, own in checks if not (native and own)]
+    if not checks:
+        return run
+
+    def checked(leaves: Sequence[Any]) -> Any:
+        try:
+            for check, where, rest in checks:
+                check(_data(leaves[where] if type(where) is int else where), *rest)
+        except Exception:
+            return None
+        return run(leaves)
+
+    return checked
 
 
 def with_arrays(run: Callable[..., Any], entry: Entry) -> Callable[..., Any]:

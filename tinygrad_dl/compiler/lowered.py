@@ -52,7 +52,7 @@ class Lowered:
         while not self._attempt():
             pass
         self.steps = self._builder.steps
-        self.results = [self.at(r) for r in program.results]
+        self.results = [self.at(r) for r in (program.results if forms is None else capture.shown)]
         self.gradients = [(leaf, None if v is None else self.at(v)) for leaf, v in program.gradients]
 
     @property

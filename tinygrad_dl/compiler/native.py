@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from tinygrad_dl.codegen import distinct
 from tinygrad_dl.compiler import threads, windows
@@ -44,7 +45,7 @@ from tinygrad_dl.compiler.program import (
 )
 from tinygrad_dl.compiler.replay import RUN_TIME, Writer, write_call, write_effect, write_vjp
 from tinygrad_dl.compiler.sizes import Filled, Size, at_rows, is_rows
-from tinygrad_dl.compiler.update import Changed
+from tinygrad_dl.compiler.update import Changed, Shared
 from tinygrad_dl.convert import wrap
 from tinygrad_dl.graph import Value
 
@@ -750,7 +751,7 @@ class Native:
         for slot, var in sorted(inputs, key=lambda part: part[1].kind == "argument"):
             name = w.var(var)
             loads.append(f"{name} = {self._source(w, var)}")
-            loads.append(f"if kept[{slot}] is not {name}: set({slot}, {name}, {var.kind == 'state'})")
+            loads.append(f"if kept[{slot}] is not {name}: set({slot}, {name})")
         if loads:  # an entry of an optimizer's state may be gone
             lines += [
                 "try:",
@@ -943,7 +944,7 @@ class Table:
             shape, dtype, self.row_memory.data, offset, tuple(s * dtype.itemsize for s in strides)
         )
 
-    def set(self, slot: int, array: np.ndarray, written: bool = False) -> None:
+    def set(self, slot: int, array: np.ndarray) -> None:
         """Put the address of an array into the table: of a copy if it does not lie as code expects, for this run."""
         var = self.slots[slot]
         assert var is not None
@@ -956,26 +957,24 @@ class Table:
                 raise Changed
             self._place(slot, array)
             return
+        start = array.__array_interface__["data"][0]
+        if var.kind == "argument":
+            begin, end = (start, start + array.nbytes) if lies else byte_bounds(array)
+            if self._is_written(begin, end):
+                raise Shared
         if not lies:
             array = np.array(array, order="C")
-        address = array.__array_interface__["data"][0]
-        if var.kind == "argument" and self._is_written(address, array.nbytes):
-            array = array.copy()
-            address = array.__array_interface__["data"][0]
+            start = array.__array_interface__["data"][0]
         self.kept[slot] = array
-        self.table[slot] = address
+        self.table[slot] = start
 
     def _place(self, slot: int, array: np.ndarray) -> None:
         """Put the address of a state into the table."""
         start = array.__array_interface__["data"][0]
         stop = start + array.nbytes
         for other, (begin, end) in self.ranges.items():
-            if (
-                other != slot
-                and start < end
-                and begin < stop
-                and (slot in self.written or other in self.written)
-            ):
+            overlap = other != slot and start < end and begin < stop
+            if overlap and (slot in self.written or other in self.written):
                 raise Changed
         for other, var in enumerate(self.slots):
             if var is not None and var.kind == "argument":
@@ -984,9 +983,8 @@ class Table:
         self.kept[slot] = array
         self.table[slot] = start
 
-    def _is_written(self, start: int, nbytes: int) -> bool:
+    def _is_written(self, start: int, stop: int) -> bool:
         """Whether memory may be that of a state that is written: for each new argument, so nothing slower."""
-        stop = start + nbytes
         for slot, (begin, end) in self.ranges.items():
             if start < end and begin < stop and slot in self.written:
                 return True

@@ -244,6 +244,10 @@ class Printer:
         if x.serial in self.names:
             return self.names[x.serial]
         prim = self.defined.get(x.serial)
+        if (
+            prim is None and x.kind == "result"
+        ):  # a mask of dropout, a table of integers, what is returned as it was
+            raise CompileError("source: expected values that have a formula in NumPy, got one that has none")
         if prim is None:
             return self._literal(x) or "constant"
         if prim.kind == "broadcast" and self._needless(prim, x):

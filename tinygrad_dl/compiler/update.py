@@ -36,6 +36,10 @@ class Changed(Exception):
     """An update computes something else than when it was recorded: the program has to be made again."""
 
 
+class Shared(Changed):
+    """An argument lies in the memory of a state that the program writes: what it reads changes during the run."""
+
+
 class Traced:
     """An array in an update: operators and ufuncs on it are handed to `apply(kind, inputs, out)`."""
 

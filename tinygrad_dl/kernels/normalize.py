@@ -189,5 +189,4 @@ def standardize_moved(
     moved += t
     if factor is not None:
         return _into(moved, np.multiply, factor)
-    moved = _into(moved, np.multiply, scale)
-    return moved if w is None else _into(moved, np.multiply, w)
+    return _into(_into(moved, np.multiply, scale), np.multiply, w)  # type: ignore[arg-type]  # see standardize

@@ -38,12 +38,13 @@ def _standardize_rule(
     gw, gb = g * hat if needs_input_grad[1] else None, g * 1 if needs_input_grad[2] else None
     if view is None and fit is None:
         return gx, gw, gb
-    rest = tuple(a for a in range(x.ndim) if a not in varying_axes(x.ndim, fit))
-    return (
-        reshape(gx, x_shape),
-        None if gw is None else reshape(sum(gw, axis=rest), w_shape),
-        None if gb is None else reshape(sum(gb, axis=rest), b_shape),
-    )
+
+    def summed(own: NDArray | None, shape: Shape) -> Any:
+        """The gradient of a parameter, whose shape is `fit` or broadcasts to that of x."""
+        kept = varying_axes(x.ndim, shape if fit is None else fit)
+        return None if own is None else reshape(sum(own, axis=tuple({*range(x.ndim)} - {*kept})), shape)
+
+    return reshape(gx, x_shape), summed(gw, w_shape), summed(gb, b_shape)
 
 
 def _standardize_all(call: Call) -> Any:

@@ -17,6 +17,7 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.op import Domain
 from tinygrad_dl.testing import journal
+from tinygrad_dl.testing.calls import random_states_kept
 from tinygrad_dl.testing.frameworks import framework_of, module_of
 from tinygrad_dl.testing.laws import LAWS, NotApplicable, Subject, broken
 from tinygrad_dl.testing.report import NO_VERDICT
@@ -137,7 +138,7 @@ def check_op(
         raise ValueRangeError(
             f"check_op: skip: expected some of {', '.join((*LAWS, 'edges'))}, got {unknown[0]!r}"
         )
-    with journal.paused():
+    with journal.paused(), random_states_kept(), np.errstate(all="ignore"):
         search = Search(f, domain, shapes, backward, framework, examples, seed)
         report = OpReport(search.name, search.names)
         report.verdicts = search.survey([name for name in LAWS if name not in skip])
@@ -280,8 +281,9 @@ class Search:
             with np.errstate(all="ignore"):
                 self.subject(arrays)
         except Exception as error:
-            if isinstance(error, DTypeError) and str(error).startswith("gradcheck"):
-                raise DTypeError(str(error).replace("gradcheck", "check_op", 1)) from None
+            said = str(error)
+            if isinstance(error, DTypeError) and said.startswith(("gradcheck: ", "arrays: dtype: ")):
+                raise DTypeError(f"check_op: {said.partition(': ')[2]}") from None
             where = ", ".join(str(a.shape) for a in arrays)
             said = " ".join(str(error).split())[:300]
             return f"it raises {type(error).__name__} for inputs of shape {where}: {said}"

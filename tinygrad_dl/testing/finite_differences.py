@@ -62,5 +62,8 @@ def along(f: Function, arrays: Sequence[NDArray], k: int, direction: NDArray, st
 def relative_error(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Return the courses' difference of two gradients, |a - b| / (|a| + |b|) in Euclidean norms; 0 if both are 0."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    largest = max(float(np.max(np.abs(a), initial=0.0)), float(np.max(np.abs(b), initial=0.0)))
+    if 0 < largest < np.inf and not 1e-150 < largest < 1e150:  # whose squares are not representable
+        a, b = a / largest, b / largest
     total = float(np.linalg.norm(a) + np.linalg.norm(b))
     return float(np.linalg.norm(a - b)) / total if total else 0.0

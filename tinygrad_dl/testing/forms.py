@@ -40,6 +40,7 @@ class Pair:
     arrays: list[NDArray]  # their values, in float64
     form: str  # how forward and backward were read
     captured = False  # whether forward uses the arrays themselves, and not its arguments
+    placing = False  # whether the arrays are moved, too, as backward may use them from outside
 
     def __init__(self) -> None:
         self.state = np.random.get_state()  # noqa: NPY002
@@ -239,8 +240,9 @@ class Functions(Pair):
 
     @contextmanager
     def _placed(self, arrays: Sequence[NDArray]) -> Iterator[None]:
-        """Write values into the arrays that were given, if forward uses these, and restore them."""
-        given = [cast(NDArray, self.given[k]) for k in self.live] if self.captured else []
+        """Write values into the arrays that were given, if these are used, and restore them."""
+        placing = self.captured or self.placing and self.may_be_captured()
+        given = [cast(NDArray, self.given[k]) for k in self.live] if placing else []
         before = [x.copy() for x in given]
         try:
             for x, array in zip(given, arrays):
@@ -815,5 +817,5 @@ def _matching_arguments(
     raise DTypeError(
         f"check_backward: expected backward to take (g, cache) or (cache) when forward returns (output, cache), "
         f"otherwise (g, *inputs), (*inputs) or (g), got {signature}. Where yours takes more, such as the labels, wrap "
-        "it: lambda cache: backward(parameters, cache, X, Y), with a forward that returns the cost and the cache"
+        "it: lambda saved: backward(*saved, X, Y), with a forward that returns the cost and (parameters, cache)"
     )

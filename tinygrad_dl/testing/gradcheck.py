@@ -426,7 +426,7 @@ def _is_wrong(f: Any, inputs: Any, framework: str) -> list[str]:
 def _in_one_direction(problem: Problem) -> tuple[NDArray, dict[str, NDArray], dict[str, NDArray]]:
     """A random gradient of the results, and the analytic and the numeric gradients of the inputs that it gives."""
     size = next(iter(problem.compared.values()))[0].shape[0]
-    g: NDArray = np.random.default_rng([26, 2]).standard_normal(size) if size > 1 else np.ones(1)
+    g: NDArray = np.random.default_rng([26, 2]).standard_normal((size,)) if size > 1 else np.ones(1)
     shapes = dict(zip(problem.names, (a.shape for a in problem.arrays)))
     given = {name: (g @ a).reshape(shapes[name]) for name, (a, _) in problem.compared.items()}
     return g, given, {name: (g @ n).reshape(shapes[name]) for name, (_, n) in problem.compared.items()}

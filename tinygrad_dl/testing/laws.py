@@ -164,7 +164,9 @@ def linearity(subject: Subject) -> Iterator[str]:
         if np.any(zero[np.isfinite(zero)]):
             yield f"the gradient of {name} is not 0 where that of the result is"
         what = f"the gradient of {name} by vjp(2 u - 3 v) and 2 vjp(u) - 3 vjp(v)"
-        yield difference(what, both, 2 * a - 3 * b, 3 * _size(a, b), _exact(subject))
+        finite = np.isfinite(a) & np.isfinite(b)  # where the derivative is infinite, inf - inf is nan
+        both, sum_of_both = np.where(finite, both, 0.0), np.where(finite, 2 * a - 3 * b, 0.0)
+        yield difference(what, both, sum_of_both, 3 * _size(a, b), _exact(subject))
 
 
 def adjointness(subject: Subject) -> Iterator[str]:
@@ -191,6 +193,9 @@ def adjointness(subject: Subject) -> Iterator[str]:
 def shapes_and_dtypes(subject: Subject) -> Iterator[str]:
     """A gradient has the shape and the dtype of its input, in float64 and in float32, which stays float32."""
     in_float64 = subject.vjp(subject.seeds(0))
+    if hasattr(subject.f, "parameters"):  # the parameters of a module are float64, and the results with them
+        yield from _like_the_inputs(subject, subject.arrays, in_float64)
+        return
     narrow = [a.astype(np.float32) for a in subject.arrays]
     adapter = subject.made(narrow)
     results = adapter.value(*narrow)
@@ -201,18 +206,29 @@ def shapes_and_dtypes(subject: Subject) -> Iterator[str]:
         if r.shape != wide.shape:
             yield f"{where} has the shape {r.shape} for float32 inputs, {wide.shape} for float64"
     seeds = [s.astype(r.dtype) for s, r in zip(subject.seeds(0), results)]
-    for arrays, found in ((subject.arrays, in_float64), (narrow, gradients(adapter, seeds, narrow))):
-        for name, a, d in zip(subject.names, arrays, found):
-            if d.shape != a.shape:
-                yield f"the gradient of {name} has the shape {d.shape}, the input {a.shape}"
-            elif d.dtype != a.dtype:
-                yield f"the gradient of {name} has the dtype {d.dtype}, the input {a.dtype}"
+    yield from _like_the_inputs(subject, subject.arrays, in_float64)
+    yield from _like_the_inputs(subject, narrow, gradients(adapter, seeds, narrow))
+
+
+def _like_the_inputs(subject: Subject, arrays: Sequence[NDArray], found: Sequence[NDArray]) -> Iterator[str]:
+    for name, a, d in zip(subject.names, arrays, found):
+        if d.shape != a.shape:
+            yield f"the gradient of {name} has the shape {d.shape}, the input {a.shape}"
+        elif d.dtype != a.dtype:
+            yield f"the gradient of {name} has the dtype {d.dtype}, the input {a.dtype}"
+
+
+def _refuse_random(subject: Subject) -> None:
+    """Random numbers are drawn in the order of the memory, and for the shapes that there are."""
+    if getattr(subject.adapter, "draws", False):
+        raise NotApplicable("the function draws random numbers")
 
 
 def broadcasting(subject: Subject) -> Iterator[str]:
     """Inputs that broadcast give the values of the same inputs written out, and gradients summed over these axes."""
     if not subject.elementwise or len(subject.arrays) < 2:
         raise NotApplicable("there are no inputs that broadcast together")
+    _refuse_random(subject)
     shape = np.broadcast_shapes(*(a.shape for a in subject.arrays))
     whole = [np.array(np.broadcast_to(a, shape)) for a in subject.arrays]
     adapter, exact, seeds = subject.made(whole), _exact(subject), subject.seeds(0)
@@ -277,6 +293,7 @@ def memory(subject: Subject) -> Iterator[str]:
 
 def layout(subject: Subject) -> Iterator[str]:
     """Values and gradients are the same however the inputs, and the gradient of the result, lie in memory."""
+    _refuse_random(subject)
     arrays = [np.array(a, order="F") for a in subject.arrays]
     adapter, exact = subject.made(arrays), _exact(subject)
     for r, again in zip(subject.results, adapter.value(*arrays)):

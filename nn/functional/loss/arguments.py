@@ -11,6 +11,7 @@ from tinygrad_dl.convert import values_of
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import check_values
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import astype
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
@@ -74,7 +75,12 @@ def integers(name: str, what: str, x: ArrayLike) -> np.ndarray:
 def class_indices(name: str, target: ArrayLike, classes: int, ignored: int | None = None) -> np.ndarray:
     """A target of class indices as an array of int64, all of them classes, or `ignored`."""
     index = integers(name, "target", target)
-    values = values_of(index)
+    given = target if isinstance(target, (Value, np.ndarray)) else index
+    check_values(_check_classes, values_of(given), name, classes, ignored, native=True)
+    return index
+
+
+def _check_classes(values: np.ndarray, name: str, classes: int, ignored: int | None) -> None:
     wrong = (values < 0) | (values >= classes)
     if ignored is not None:
         wrong &= values != ignored
@@ -82,7 +88,6 @@ def class_indices(name: str, target: ArrayLike, classes: int, ignored: int | Non
         raise IndexRangeError(
             f"{name}: expected target classes from 0 to {classes - 1}, got {values[wrong].flat[0]}"
         )
-    return index
 
 
 def class_weights(name: str, weight: ArrayLike | None, x: Any, classes: int) -> Any:

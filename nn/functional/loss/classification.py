@@ -10,6 +10,7 @@ from tinygrad_dl.arguments import Probability
 from tinygrad_dl.convert import values_of
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.kernels.losses import check_classes
+from tinygrad_dl.modes import check_values
 from tinygrad_dl.nn.functional.loss.arguments import (
     as_value,
     class_indices,
@@ -198,16 +199,19 @@ def binary_cross_entropy(
     reduction = named_reduction("binary_cross_entropy", size_average, reduce, reduction)
     name = "binary_cross_entropy"
     x, y = paired(name, input, target, reduction)
-    values = values_of(x)
-    # Checked, because the logarithm would turn logits into nan without saying why.
+    check_values(_check_probabilities, values_of(x), name)
+    factor = None if weight is None else elementwise_weight(name, "weight", weight, x)
+    loss = losses.binary_cross_entropy(x, y)
+    return reduced(loss if factor is None else loss * factor, reduction)
+
+
+def _check_probabilities(values: np.ndarray, name: str) -> None:
+    # The logarithm would turn logits into nan without saying why.
     if ((values < 0) | (values > 1)).any():
         raise ValueRangeError(
             f"{name}: expected probabilities from 0 to 1, got values from {values.min():g} to {values.max():g}. "
             "For logits use binary_cross_entropy_with_logits."
         )
-    factor = None if weight is None else elementwise_weight(name, "weight", weight, x)
-    loss = losses.binary_cross_entropy(x, y)
-    return reduced(loss if factor is None else loss * factor, reduction)
 
 
 def binary_cross_entropy_with_logits(

@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_dl.arguments import NonNegative, Positive
 from tinygrad_dl.convert import values_of
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.modes import check_values
 from tinygrad_dl.nn.functional.loss.arguments import as_value, named_reduction, paired, reduced
 from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.accumulate import accumulating
@@ -170,15 +171,18 @@ def gaussian_nll_loss(
                 f"{name}: expected var of the input's shape {x.shape}, or with one axis of size 1, or without the "
                 f"last axis (one variance per row), got {variance.shape}"
             )
-    values = values_of(variance)
-    if (values < 0).any():
-        raise ValueRangeError(f"{name}: expected variances of at least 0, got {values.min()}")
+    check_values(_check_variances, values_of(variance), name)
     # The correction to eps is a constant, so that the gradient still increases a variance that is too small.
     constant: Any = variance.detach() if isinstance(variance, Tensor) else variance
     variance = variance + clip(eps - constant, 0).astype(constant.dtype)
     d = x - y
     loss = 0.5 * (log(variance) + d * d / variance)
     return reduced(loss + 0.5 * log_of(2 * pi) if full else loss, reduction)
+
+
+def _check_variances(values: np.ndarray, name: str) -> None:
+    if (values < 0).any():
+        raise ValueRangeError(f"{name}: expected variances of at least 0, got {values.min()}")
 
 
 @accumulating

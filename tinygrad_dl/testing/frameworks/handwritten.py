@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing.frameworks import framework_of, module_of
+from tinygrad_dl.testing.frameworks.translated import translated
 
 # HIPS autograd's functions take NumPy's arrays, and MyGrad's tensors are differentiated by MyGrad.
 CONVERTED = ("torch", "jax")
@@ -80,7 +82,8 @@ def _of_function(module: Any, kind: Any, inputs: Any) -> Read:
             every[k] = x
         context = Context(len(every))
         context.needs_input_grad = tuple(k in live for k in range(len(every)))
-        output = kind.forward(*every) if setup is not None else kind.forward(context, *every)
+        compute = _traceable(kind.forward, chosen)
+        output = compute(*every) if setup is not None else compute(context, *every)
         if setup is not None:
             setup(context, tuple(every), output)
         if not isinstance(output, tuple):
@@ -123,7 +126,7 @@ def _of_custom_vjp(module: Any, f: Any, inputs: Any) -> Read:
         every = [x for _, x in paths]
         for i, x in zip(live, chosen):
             every[i] = x
-        output, saved = f.fwd(*trees.tree_unflatten(tree, every))
+        output, saved = _traceable(f.fwd, chosen)(*trees.tree_unflatten(tree, every))
         results = [r for r in trees.tree_leaves(output) if module._kind(r) == "f"]
         joined = results[0] if len(results) == 1 else jnp.concatenate([jnp.ravel(r) for r in results])
         return joined, (output, saved)
@@ -180,6 +183,7 @@ def _signed(
     signature = inspect.Signature([parameter(n, parameter.POSITIONAL_OR_KEYWORD) for n in unique])
     forward.__signature__ = signature  # type: ignore[attr-defined]
     backward.__signature__ = inspect.signature(backward)  # type: ignore[attr-defined]
+    forward.reads = backward.reads = of  # type: ignore[attr-defined]
     sources = (of.fwd, of.bwd) if hasattr(of, "fwd") else (of.forward, of.backward)
     forward.__wrapped__, backward.__wrapped__ = sources  # type: ignore[attr-defined]
     return forward, backward
@@ -193,7 +197,7 @@ def _wrapped(module: Any, function: Callable[..., Any], is_forward: bool) -> Cal
     def call(*arguments: Any) -> Any:
         given = [_to_framework(module, a) for a in arguments]
         with torch.no_grad() if torch is not None else nullcontext():
-            result = function(*given)
+            result = (function if hasattr(function, "reads") else _traceable(function, given))(*given)
         for a, t in zip(arguments, given):
             _bring_back(a, t)
         if is_forward and isinstance(result, tuple) and len(result) == 2:
@@ -203,6 +207,12 @@ def _wrapped(module: Any, function: Callable[..., Any], is_forward: bool) -> Cal
     if hasattr(function, "__signature__"):
         call.__signature__ = function.__signature__  # type: ignore[attr-defined]
     return call
+
+
+def _traceable(function: Any, arguments: Any) -> Any:
+    """A function as one of Tensors, where it is called with these to record its graph."""
+    values = [v for a in arguments for v in (a.values() if isinstance(a, Mapping) else [a])]
+    return translated(function) if any(isinstance(v, Tensor) for v in values) else function
 
 
 def _to_framework(module: Any, x: Any) -> Any:

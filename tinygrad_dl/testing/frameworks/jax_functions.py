@@ -149,9 +149,9 @@ class JaxFunction(Adapter):
         return tuple(np.array(c) for c in changes)
 
     def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
-        function = (
-            self.of if hasattr(self.of, "bwd") else getattr(self.of, "__wrapped__", None)
-        )  # that of jit
+        function: Any = self.of
+        if not hasattr(function, "bwd"):
+            function = getattr(function, "__wrapped__", None)  # that of jit
         if not hasattr(function, "bwd"):
             return []
         parameters = list(inspect.signature(function.fwd).parameters)

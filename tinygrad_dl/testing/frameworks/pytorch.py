@@ -60,9 +60,10 @@ class TorchFunction(Adapter):
             custom.generate_vmap_rule or custom.vmap is not torch.autograd.Function.vmap
         )
         self.f: Callable[..., Any] = custom.apply if self.custom else f
-        self.inputs, given = _with_memory_of_their_own(
-            list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        )
+        every = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        if not _tensors(every):  # framework="torch" with NumPy's arrays
+            every = [torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x for x in every]
+        self.inputs, given = _with_memory_of_their_own(every)
         tensors = {name: x for name, x in given.items() if _is_float(x)}
         selected = {name: x for name, x in tensors.items() if x.requires_grad} or tensors
         self.live: list[Any] = list(selected.values())
@@ -77,6 +78,11 @@ class TorchFunction(Adapter):
                 raise DTypeError(
                     f"gradcheck: {name}: expected real numbers, got {x.dtype}. Check a function of the real and the "
                     "imaginary part, torch.view_as_real(x)."
+                )
+            if x.layout != torch.strided or x.dtype not in (torch.float64, torch.float32, torch.float16):
+                raise DTypeError(
+                    f"gradcheck: {name}: expected a dense tensor of float64, got {x.dtype}, {x.layout}."
+                    f"{self.in_float64}"
                 )
         self.arrays = [x.detach().cpu().numpy().copy() for x in self.live]
         self.leaves = all(x.is_leaf for x in self.live)
@@ -124,6 +130,8 @@ class TorchFunction(Adapter):
     def _after(self) -> None:
         if self.draws is None:
             self.draws = not torch.equal(torch.random.get_rng_state(), self.random)
+        if self.draws:
+            torch.random.set_rng_state(self.random)
         if self.buffers:
             with torch.no_grad():
                 for owner, name, b, copy in self.buffers:
@@ -471,7 +479,7 @@ def _with_memory_of_their_own(inputs: list[Any]) -> tuple[list[Any], dict[str, A
         if not isinstance(x, torch.Tensor) or id(x) in copies or any(x is y for y in given.values()):
             continue
         copy = x
-        if _overlaps(x) or any(_may_share(x, y) for y in given.values()):
+        if _overlaps(x) or x.is_inference() or any(_may_share(x, y) for y in given.values()):
             copy = copies[id(x)] = x.detach().clone(memory_format=torch.contiguous_format)
             copy.requires_grad_(x.requires_grad)
         given[name] = copy
