@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from tinygrad_dl.arguments import LARGEST, Bounds, NonNegative, Real
-from tinygrad_dl.convert import values_of
-from tinygrad_dl.creation import asarray, constant
+from tinygrad_dl.convert import constant, values_of
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_dl import config
 from tinygrad_dl.arguments import Count, NonNegative, Probability, Size
-from tinygrad_dl.creation import constant
+from tinygrad_dl.convert import constant
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.containers import ModuleList

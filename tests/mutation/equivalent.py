@@ -54,6 +54,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "5 becomes 6 in `5` of `away", "Lt becomes LtE in `away[j] / 5 < jump",
     ), "bounds between smooth functions, whose ratio is 16, and jumps, whose ratio is thousands; a jump is at least a "
        "quarter of the change"),
+    Equivalent("evidence.py", "def _quantum", "Lt becomes LtE in `sudden < LOCAL",
+               "nothing is away from the line there, as its slope is that of this step"),
     Equivalent("evidence.py", "def _quantum", "Gt becomes GtE in `away[:-1] > ",
                "where both are 0 there is no jump to be found"),
     Equivalent("evidence.py", "def _reason", "start becomes noise in `start` of `np.isfinite(start",
@@ -89,6 +91,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("numeric_gradient.py", "def error", (
         "LtE becomes Lt in `np.linalg.norm(correct)", "Lt becomes LtE in `np.linalg.norm(a) < 1e-14",
     ), "norms that are equal to a bound to the last bit; of empty arrays the relative error is 0 too"),
+    Equivalent("numeric_gradient.py", "def error", "a becomes self in `a` of `a is None or np.shape(a)",
+               "None has no axes and is nan as an array, whose error is infinite"),
+    Equivalent("numeric_gradient.py", "def agrees", "a becomes self in `a` of `a is None or np.shape(a)",
+               "None has no axes and is nan as an array, which does not agree"),
     Equivalent("numeric_gradient.py", "def _agrees", (
         "Lt becomes LtE in `error < CLOSE", "Lt becomes LtE in `error < CLOSE` (2)", "Lt becomes LtE in `noise < 0.001",
         "Gt becomes GtE in `off > noise", "Lt becomes LtE in `noise < 0.0001",
@@ -102,6 +108,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "2 becomes 3 in `2` of `2 * error", "LtE becomes Lt in `low - slack <= given",
         "Lt becomes LtE in `error < 0.05",
     ), "an error is an estimate, and counts more than once"),
+    Equivalent("numeric_gradient.py", "def _along_directions", "0.0 becomes 1.0 in `0.0` (2)",
+               "a scale of 1 for numbers below 1: the steps beside 0 are for edges of a domain, which were met before"),
+    Equivalent("laws.py", "def check(self", ("True becomes False in `True`", "True becomes False in `True` (2)"),
+               "the check goes element by element at once, as it does where the directions disagree"),
     Equivalent("disagreement.py", "def judge", "LtE becomes Lt in `low - error - allowed",
                "a number that is equal to an estimated bound to the last bit"),
     Equivalent("disagreement.py", "def describe_ratio",

@@ -44,6 +44,7 @@ def test_right_functions_keep_each_law(name):
         Subject(lambda x, y: (x @ y, tg.exp(y)), [M, M.T.copy()]),
         of_pair(lambda x: 2 * x, lambda g, x: 2 * g, np.array(3.0)),
         of_pair(lambda x: 2 * x, lambda g, x: 2 * g, np.empty((0, 2))),
+        Subject(tg.sin, [np.empty((0, 2))]),
     ]
     for subject in subjects:
         try:
@@ -207,11 +208,19 @@ def test_an_input_alone_has_the_same_gradient():
         "the gradient of input 1 alone raises ValueError: no x"
     ]
 
-    class Applied:
-        apply = staticmethod(lambda x, y: x * y)
+    product = lambda x, y: x * y  # noqa: E731
+    prepared = Subject(product, [X, X + 1]).made
+    applied = type("Applied", (), {"apply": staticmethod(product)})
+    called = type("Called", (), {"__new__": lambda cls, x, y: x * y})
 
-    subject = Subject(Applied, [X, X + 1], "tinygrad_dl", prepared=Subject(Applied.apply, [X, X + 1]).made)
-    assert list(filter(None, law(subject))) == []
+    class Instance:
+        apply = None
+
+        def __call__(self, x, y):
+            return x * y
+
+    for f in (applied, called, Instance()):
+        assert list(filter(None, law(Subject(f, [X, X + 1], prepared=prepared)))) == []
 
 
 def test_two_calls_give_the_same_bits():
@@ -280,5 +289,8 @@ def test_gradients_of_both_orders_are_compared_with_differences():
     power = tg.op(lambda g, x: g * first(x))(named("planted_power", lambda x: x**4))
     assert list(laws.second_order(Subject(power, [X]))) == []
     assert "fault" in next(laws.second_order(Subject(first, [X])))
+    cosine = tg.op(lambda g, x: -1.0005 * g * tg.sin(x))(named("planted_cosine", lambda x: np.cos(x)))
+    of_sine = tg.op(lambda g, x: g * cosine(x))(named("planted_sine_of_cosine", lambda x: np.sin(x)))
+    assert "1.0005 times" in next(laws.second_order(Subject(of_sine, [X])))
     # Where there is no derivative, nothing is said.
     assert list(laws.gradient(Subject(tg.sqrt, [np.zeros(1)]))) == []

@@ -121,7 +121,9 @@ def test_what_a_closer_look_finds_correct_is_taken_as_it_is_and_remembered():
 def test_one_number_has_a_gradient_of_no_axes():
     numeric = of(lambda x: x**2, 3.0)
     assert (
-        numeric.agrees(None) is False and numeric.error(None) == np.inf and numeric.nearest(None).shape == ()
+        numeric.agrees(None) is False
+        and numeric.error(None) == np.inf
+        and numeric.nearest(None) is numeric.central
     )
     assert numeric.agrees(np.array(6.0)) is True and numeric.agrees(np.array(6.1)) is False
 
@@ -142,6 +144,7 @@ def test_the_error_is_that_of_the_courses_against_the_nearest_correct_gradient()
 def test_a_gradient_agrees_or_not_or_is_lost_in_the_noise():
     square = of(lambda x: (x**2).sum(), [1.0, 2.0])
     assert square.agrees(np.array([2.0, 4.0])) is True and square.agrees(np.array([2.0, 4.0 + 1e-4])) is False
+    assert square.agrees(np.array([[2.0, 4.0]])) is False
     assert square.agrees(None) is False and square.agrees(np.array([2.0])) is False
     assert square.agrees(np.zeros(2)) is False and square.agrees(np.array([np.inf, 4.0])) is False
     flat = of(lambda x: 7 + 0 * x.sum(), [1.0, 2.0])

@@ -37,9 +37,12 @@ def test_a_function_in_float64_rounds_nowhere(f):
 
 
 def test_inputs_without_use_and_graphs_from_outside_stay_as_they_are():
-    outside = 2 * tg.asarray(X).requires_grad_()
-    assert places(lambda x, y: x * outside, X, X) == ([], [])
+    assert places(lambda x, y: x * 2, X, X) == ([], [])
+    given = tg.asarray(X).requires_grad_()
+    outside = given * given
+    assert places(lambda x: x * outside, given) == ([], [])
     outside.sum().backward()
+    assert given.grad.tolist() == (2 * X).tolist()
 
 
 def test_the_operation_the_gradient_and_the_result_that_round_are_named():

@@ -380,7 +380,7 @@ class Capture(StepWatcher):
             self.problem("backward went through a graph that was recorded before")
             return
         outputs = [None if c is None else self._own(c) for c in contributions]
-        self._add(Vjp([given], outputs, call=call))  # type: ignore[arg-type]
+        self._add(Vjp([given], outputs, call=call))
         for parent, out in zip(node.parents, outputs):
             if out is not None and type(parent) is Node:
                 self._accumulate(parent, self._fitted(out, parent))

@@ -989,7 +989,7 @@ def with_eagers_errors(
     changed = [var.source for step in before for var in step.changes]
     if last < 0 or any(step.gradients or step.objects for step in before):
         return run
-    if any(not isinstance(x, Value) or x.size > FEW_ELEMENTS for x in changed):
+    if any(not isinstance(x, Value) or x._data.size > FEW_ELEMENTS for x in changed):
         return run
     moments = [named_values(s).get("moments") for s in program.steps if isinstance(s, Call)]
     held = [getattr(m, part, None) for m in moments for part in ("mean", "var", "batches")]
@@ -1049,7 +1049,9 @@ def with_arrays(run: Callable[..., Any], entry: Entry) -> Callable[..., Any]:
 
 def repeated(result: Any, program: Program) -> list[tuple[int, int, bool]]:
     """The leaves of a result that are an earlier one: the same object, or another array with the same values."""
-    found, objects, variables = [], {}, {}
+    found: list[tuple[int, int, bool]] = []
+    objects: dict[int, int] = {}
+    variables: dict[int, int] = {}
     for i, ((_, x), var) in enumerate(zip(pytree.leaves(result), program.results)):
         if isinstance(var, Var):
             first = objects.setdefault(id(x), i)
