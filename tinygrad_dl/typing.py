@@ -17,6 +17,13 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from tinygrad_dl.graph import Value
     from tinygrad_dl.tensor import Tensor
+else:
+
+    class npt:
+        NDArray, ArrayLike, DTypeLike = (
+            getattr(alias, "__value__", alias) for alias in (npt.NDArray, npt.ArrayLike, npt.DTypeLike)
+        )
+
 
 #: A NumPy array of any shape and dtype: what kernels and plain forwards compute with.
 NDArray: TypeAlias = npt.NDArray[Any]
