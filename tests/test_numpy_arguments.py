@@ -379,6 +379,8 @@ def try_both(function: Any, args: Any, kwargs: dict[str, Any]) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
 def test_the_plain_call_gives_numpys_values(function: Any) -> None:
+    if function is np.take_along_axis and np.lib.NumpyVersion(np.__version__) < "2.3.0":
+        pytest.skip("its axis has no default")
     for call in calls_of(function):
         compare(function(*tensors_for(function, call.args)), function(*call.args))
 

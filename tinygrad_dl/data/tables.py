@@ -111,8 +111,8 @@ def load_csv(
         "na_values": ["?"], "keep_default_na": True,
     }  # fmt: skip
     try:
-        first = pandas.read_csv(
-            path, sep="\0", header=None, nrows=1, encoding=encoding, dtype=str, engine="python"
+        first = pandas.read_csv(  # whole lines, which hold no such byte; Python 3.10 takes no "\0"
+            path, sep="\x01", header=None, nrows=1, encoding=encoding, dtype=str, engine="python"
         )
         line = str(first.iloc[0, 0])
         how["sep"] = delimiter or max(DELIMITERS, key=line.count)

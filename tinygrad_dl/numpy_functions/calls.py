@@ -21,6 +21,7 @@ from tinygrad_dl.typing import Array
 COMPILED: dict[str, Callable[..., Any]] = {
     "can_cast": lambda from_, to, casting="safe": None,
     "concatenate": lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": None,
+    "copyto": lambda dst, src, casting="same_kind", where=True: None,
     "dot": lambda a, b, out=None: None,
     "empty_like": lambda prototype, /, dtype=None, order="K", subok=True, shape=None, *, device=None: None,
     "inner": lambda a, b, /: None,

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl.arguments import LARGEST
 from tinygrad_dl.graph import Value
 
 MOST = 2000  # variables that are looked at
@@ -92,15 +91,12 @@ def of_caller() -> list[Mapping[str, Any]]:
     found = {name: value for name, value in local.items() if isinstance(value, (Value, np.ndarray))}
     # Before Python 3.13 a function keeps this dict, and it would keep arrays alive that the function deletes. Where
     # somebody else has it, as after locals(), it is theirs.
-    if sys.version_info < (3, 13) and frame.f_code.co_flags & CO_OPTIMIZED and _references(local) <= 3:
-        local.clear()
+    if sys.version_info < (3, 13) and frame.f_code.co_flags & CO_OPTIMIZED:
+        own: dict[str, Any] = {}
+        references = getattr(sys, "getrefcount", None)  # other interpreters have none
+        if references is not None and references(local) <= references(own) + 1:
+            local.clear()
     return [found, frame.f_globals]
-
-
-def _references(value: object) -> int:
-    """How many references there are to an object: at least three, of its owner, of the caller, and of this call."""
-    count = getattr(sys, "getrefcount", None)  # other interpreters have none
-    return count(value) - 1 if count is not None else LARGEST
 
 
 def of_arguments(function: Any, inputs: Any) -> dict[str, Any]:
