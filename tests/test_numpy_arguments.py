@@ -377,7 +377,9 @@ def try_both(function: Any, args: Any, kwargs: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore::RuntimeWarning", "ignore::UserWarning", "ignore:numpy.fix:DeprecationWarning"
+)
 def test_the_plain_call_gives_numpys_values(function: Any) -> None:
     if function is np.take_along_axis and np.lib.NumpyVersion(np.__version__) < "2.3.0":
         pytest.skip("its axis has no default")

@@ -441,7 +441,9 @@ def np_shape_inplace():
     w = np.arange(4, dtype=np.float32).reshape(2, 2)
 
     def ch():
-        w.shape = (2, 2, 1)
+        with warnings.catch_warnings():  # deprecated since NumPy 2.5
+            warnings.simplefilter("ignore", DeprecationWarning)
+            w.shape = (2, 2, 1)
 
     return (lambda x: x * w), [ch]
 
