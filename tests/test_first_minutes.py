@@ -367,7 +367,6 @@ def test_a_file_of_another_format(tmp_path: Path, begin: bytes, message: str) ->
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_help_shows_types_without_quotes_and_no_sentence_of_object(thing: Any, line: str) -> None:
-    text = " ".join(
-        pydoc.render_doc(thing, renderer=pydoc.plaintext).split()
-    )  # Python 3.13 breaks long lines
+    rows = pydoc.render_doc(thing, renderer=pydoc.plaintext).splitlines()
+    text = " ".join(row.strip(" |") for row in rows)  # Python 3.13 breaks long signatures
     assert line in text and "Initialize self" not in text
