@@ -46,8 +46,9 @@ def attach(data: Any, entry: object) -> Any:
     While operations are watched that is a Tensor, too, as nobody sees what is done with arrays, such as `x.mT`.
     """
     if type(entry) is not Node or data is None:
-        watched = active and modes.watchers and type(data) is np.ndarray and data.dtype.kind in "fc"
-        return wrap(data) if watched else data
+        if active and modes.watchers and type(data) is np.ndarray and data.dtype.kind in "fc":
+            return wrap(data)
+        return data
     result = wrap(data)
     result.node = entry
     for level in modes.levels:

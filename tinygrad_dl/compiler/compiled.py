@@ -440,8 +440,8 @@ class Compiled(Generic[P, R]):
                 made.run = with_checks(made.run, latest.capture.checks, True)
                 return made
         made.common = merged_program([e.program for e in entries], rows, SAMPLES[0])  # type: ignore[misc]
-        made.run, made.text = self._replayed(made, made.common)
-        made.run = with_checks(made.run, latest.capture.checks, False)
+        run, made.text = self._replayed(made, made.common)
+        made.run = with_checks(run, latest.capture.checks, False)
         return made
 
     def _is_rest(self, key: Any) -> bool:
@@ -633,11 +633,11 @@ class Compiled(Generic[P, R]):
             with suppress(NotLowered):
                 entry.native = Native(Lowered(program, capture, supported))
         if entry.native is not None:
-            entry.run, entry.text = with_arrays(entry.native.run, entry), entry.native.text
+            run, entry.text = with_arrays(entry.native.run, entry), entry.native.text
         else:
-            entry.run, entry.text = self._replayed(entry, program)
-        entry.run = with_eagers_errors(entry.run, program, entry.native)
-        entry.run = with_checks(entry.run, capture.checks, entry.native is not None)
+            run, entry.text = self._replayed(entry, program)
+        run = with_eagers_errors(run, program, entry.native)
+        entry.run = with_checks(run, capture.checks, entry.native is not None)
 
     def _replayed(self, entry: Entry, program: Program) -> tuple[Any, str]:
         """A program in NumPy as a function of the flattened arguments, and its text."""

@@ -54,7 +54,8 @@ def _parsed(function: Callable[..., Any]) -> tuple[ast.AST, list[str], int, str]
 
 
 def _shown(node: Any, lines: Sequence[str], first: int, name: str) -> str:
-    text = " ".join(lines[node.lineno - 1].split())
+    line: str = lines[node.lineno - 1]
+    text = " ".join(line.split())
     return f"line {first + node.lineno - 1} of {name}: {text[:100]}"
 
 

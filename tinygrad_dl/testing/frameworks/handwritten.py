@@ -24,7 +24,7 @@ class Context:
 
     def __init__(self, count: int) -> None:
         self.saved_tensors: tuple[Any, ...] = ()
-        self.needs_input_grad = (True,) * count
+        self.needs_input_grad: tuple[bool, ...] = (True,) * count
         self.constants: tuple[Any, ...] = ()
         self.materialize = True
 
