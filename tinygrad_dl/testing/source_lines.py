@@ -54,9 +54,8 @@ def _parsed(function: Callable[..., Any]) -> tuple[ast.AST, list[str], int, str]
 
 
 def _shown(node: Any, lines: Sequence[str], first: int, name: str) -> str:
-    line: str = lines[node.lineno - 1]
-    text = " ".join(line.split())
-    return f"line {first + node.lineno - 1} of {name}: {text[:100]}"
+    number: int = node.lineno - 1
+    return f"line {first + number} of {name}: {' '.join(lines[number].split())[:100]}"
 
 
 def _is_start(node: ast.AST) -> bool:
