@@ -133,8 +133,11 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "x becomes t in `x` of `is_complex(x)`", "x becomes out in `x` of `is_complex(x)`",
         "Add becomes Sub in `rate.real + 0j`",
     ), "all are complex together; 0j makes a number complex by either sign"),
-    Equivalent("linalg.py", "def cofactors", "x becomes determinants in `x` of `isinstance(x, Value)`",
-               "both are Tensors, or arrays"),
+    Equivalent("linalg.py", "def cofactors", (
+        "x becomes determinants in `x` of `isinstance(x, Value)`",
+        "x becomes determinants in `x` of `isinstance(x, Value)` (2)",
+        "x becomes determinants in `x` of `isinstance(x, Value)` (3)",
+    ), "both are Tensors, or arrays"),
     Equivalent("linalg.py", "def _regular_cofactors", (
         "Lt becomes LtE in `x.shape[-1] < 8`", "sign dropped in `-1` of `x.shape[-1] < 8`",
         "1 becomes 2 in `1` of `x.shape[-1] < 8`", "8 becomes 9", "sign dropped in `-1` of `np.abs(",
@@ -176,7 +179,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("triangular.py", "n <= SMALL", (
         "sign dropped in `-1` of `factor.shape[-1]", "1 becomes 2 in `1` of `factor.shape[-1]",
         "sign dropped in `-1` of `a.shape[-1]", "1 becomes 2 in `1` of `a.shape[-1]",
-        "factor becomes t in `factor` of `factor.shape[-1]",
+        "factor becomes t in `factor` of `factor.shape",
     ), "the matrix is square, and both have its shape"),
     Equivalent("triangular.py", "n <= SMALL", ("LtE becomes Lt", "2 becomes 3 in `2` of `n // 2"),
                "a triangle may be halved anywhere, or not at all"),

@@ -11,9 +11,10 @@ import pytest
 import tinygrad_dl as tg
 from tinygrad_dl import func
 
-N = 3
+N = 5  # another number than that of axes
 X = np.arange(N * 2 * 3 * 4, dtype=np.float64).reshape(N, 2, 3, 4) ** 1.5 / 10
-I = np.array([[0, 2, -1], [1, 1, 0], [2, -3, 1]])
+I = np.array([[0, 2, -1], [1, 1, 0], [2, -3, 1], [-1, -2, -3], [0, 0, 2]])
+V = np.array([1.5, -2.0, 4.0, 0.5, 9.0])
 FIXED = np.array([2, 0])
 MASK = np.array([True, False, True])
 
@@ -35,6 +36,9 @@ FORMS: dict[str, Callable[[Any], Any]] = {
     "with a fixed one": lambda i: (FIXED[:, None] % 2, i),
     "with a fixed mask": lambda i: (slice(None), MASK, i[:2]),
     "three": lambda i: (i % 2, i, i % 3),
+    "slices alone": lambda i: (slice(1), slice(None, None, 2)),
+    "an integer alone": lambda i: 1,
+    "an integer behind an ellipsis": lambda i: (..., 2),
 }
 
 
@@ -70,7 +74,7 @@ def test_a_common_index(form: str) -> None:
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form not in ("with a fixed one",)])
 @pytest.mark.parametrize("common", [False, True], ids=["of each example", "common"])
-@pytest.mark.parametrize("value", ["number", "array", "array of each example"])
+@pytest.mark.parametrize("value", ["number", "array", "array of each example", "array of more axes"])
 def test_assignment(form: str, common: bool, value: str) -> None:
     def assigned(x: Any, i: Any, v: Any) -> Any:
         y, key = x.copy(), FORMS[form](I[0] if common else i)
@@ -78,11 +82,12 @@ def test_assignment(form: str, common: bool, value: str) -> None:
         if value == "number":
             new: Any = 2.5
         else:  # one value for all, so that the order of repeated indices does not matter
-            new = (v if value == "array of each example" else 3.5) * np.ones(shape[-1:])
+            axes = len(shape) + 1 if value == "array of more axes" else 1
+            new = (v if value == "array of each example" else 3.5) * np.ones((1,) * (axes - 1) + shape[-1:])
         y[key] = new
         return y
 
-    both(assigned, X, I, np.array([1.5, -2.0, 4.0]))
+    both(assigned, X, I, V)
 
 
 @pytest.mark.parametrize("value", ["number", "of each example"])
@@ -92,7 +97,7 @@ def test_assignment_by_a_mask_of_each_example(value: str) -> None:
         y[x > 5] = 2.5 if value == "number" else v
         return y
 
-    both(assigned, X, np.array([1.5, -2.0, 4.0]))
+    both(assigned, X, V)
     rows = func.vmap(lambda x, m: _written(x, m))(tg.asarray(X), tg.asarray(np.eye(N, 2, dtype=bool)))
     np.testing.assert_array_equal(rows.numpy(), np.where(np.eye(N, 2, dtype=bool)[:, :, None, None], 0, X))
 
@@ -106,3 +111,9 @@ def _written(x: Any, mask: Any) -> Any:
 def test_a_boolean_index_of_each_example_is_refused() -> None:
     with pytest.raises(tg.errors.IndexRangeError, match="another number of elements by its mask"):
         func.vmap(lambda x: x[x > 5])(tg.asarray(X))
+
+
+def test_a_boolean_number() -> None:
+    both(lambda x: x[:, True, I[0]], X)
+    with pytest.raises(tg.errors.IndexRangeError, match="Write None in the place of True"):
+        func.vmap(lambda x, i: x[:, True, i])(tg.asarray(X), tg.asarray(I))

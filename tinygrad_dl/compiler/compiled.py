@@ -992,11 +992,12 @@ def with_eagers_errors(
     if any(not isinstance(x, Value) or x._data.size > FEW_ELEMENTS for x in changed):
         return run
     moments = [named_values(s).get("moments") for s in program.steps if isinstance(s, Call)]
-    held = [getattr(m, part, None) for m in moments for part in ("mean", "var", "batches")]
+    statistics = [getattr(m, part, None) for m in moments for part in ("mean", "var", "batches")]
+    held = [x for x in statistics if isinstance(x, np.ndarray)]
     generators = drawn_from(program.steps)
 
     def recovering(leaves: Sequence[Any]) -> Any:
-        arrays = [*(x for x in held if isinstance(x, np.ndarray)), *(x._data for x in changed)]
+        arrays = [*held, *(x._data for x in changed)]
         copies = [x.copy() for x in arrays]
         states = states_of(generators)
         try:

@@ -84,6 +84,10 @@ def _index_of_all(
     """
     parts = key if type(key) is tuple else (key,)
     if any(isinstance(part, (bool, np.bool_)) or getattr(part, "ndim", 1) == 0 for part in parts):
+        if any(isinstance(part, OfAll) for part in parts):
+            raise IndexRangeError(
+                "func.vmap: expected no True or False beside an index of each example. Write None in the place of True."
+            )
         return None
     arrays = [k for k, part in enumerate(parts) if isinstance(part, (OfAll, np.ndarray))]
     used = sum(
