@@ -38,11 +38,8 @@ def wrong_positions(a: NDArray, jacobian: NDArray, g: NDArray, output: Sequence[
     for moves, step, shift in _hypotheses(whole, a.ndim):
         moved: NDArray | None = whole
         for move in moves:
-            moved = (
-                _replaced(moved, move, int(np.copysign(step, move.step)), shift)
-                if moved is not None
-                else None
-            )
+            if moved is not None:
+                moved = _replaced(moved, move, int(np.copysign(step, move.step)), shift)
         if moved is None:  # along the second axis nothing moves any more
             continue
         if np.linalg.norm(moved.reshape(jacobian.shape) @ g - a.reshape(-1)) < 1e-6 * size:

@@ -517,14 +517,14 @@ def modules_of(f: Any) -> list[Any]:
     """The Module that a function is, or those that it uses from outside."""
     if isinstance(f, torch.nn.Module):
         return [f]
-    found, todo = [], [getattr(f, "__self__", None), *getattr(f, "args", ()), getattr(f, "func", None)]
+    found, reached = [], [getattr(f, "__self__", None), *getattr(f, "args", ()), getattr(f, "func", None)]
     function = inspect.unwrap(getattr(f, "__func__", f)) if callable(f) else f
     for cell in getattr(function, "__closure__", None) or ():
         with suppress(ValueError):  # a name that has no value yet
-            todo.append(cell.cell_contents)
+            reached.append(cell.cell_contents)
     names = getattr(getattr(function, "__code__", None), "co_names", ())
-    todo += [function.__globals__[name] for name in names if name in getattr(function, "__globals__", {})]
-    for x in todo:
+    reached += [function.__globals__[name] for name in names if name in getattr(function, "__globals__", {})]
+    for x in reached:
         parts = x if isinstance(x, (list, tuple)) else x.values() if isinstance(x, dict) else [x]
         found += [part for part in parts if isinstance(part, torch.nn.Module)]
     return found
