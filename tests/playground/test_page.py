@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -43,12 +43,19 @@ class Page:
     """A tab of the browser on the playground, which notes errors and requests that leave the machine."""
 
     def __init__(
-        self, browser: Any, address: str, configs: list[Config] | None = None, **options: Any
+        self,
+        browser: Any,
+        address: str,
+        configs: list[Config] | None = None,
+        between: Callable[[Any], None] | None = None,
+        **options: Any,
     ) -> None:
         self.context = browser.new_context(
             **{"viewport": {"width": 1400, "height": 1000}, "locale": "en-US", **options}
         )
         self.page = self.context.new_page()
+        if between is not None:
+            self.page.route_web_socket(re.compile("/tab"), between)
         self.faults: list[str] = []
         self.page.on(
             "console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None
@@ -117,6 +124,41 @@ def test_training_plays_pauses_steps_and_goes_back(small: Page) -> None:
     page.keyboard.press(" ")
     small.until("Number(document.body.dataset.step) > 10")
     page.keyboard.press(" ")
+
+
+def test_the_time_line_stays_where_it_was_moved_to(browser: Any, address: str) -> None:
+    """Frames that were on the way when the time line was moved do not move it back."""
+    late: list[Callable[[], None]] = []
+    holding = False
+
+    def between(socket: Any) -> None:
+        server = socket.connect_to_server()
+        server.on_message(
+            lambda message: late.append(lambda: socket.send(message)) if holding else socket.send(message)
+        )
+
+    small = Page(browser, address, [SMALL], between=between)
+    page = small.page
+    page.click("#play")
+    small.until("Number(document.body.dataset.step) > 30")
+    holding = True
+    wait_until(lambda: (page.evaluate("0"), late)[1])  # a frame of the playing run
+    page.click("#play")
+    page.focus("#timeline")
+    page.keyboard.press("Home")
+    holding = False
+    for deliver in late:
+        deliver()
+    small.until_step(0)
+    assert page.input_value("#timeline") == "0"
+    page.keyboard.press("ArrowRight")
+    small.until_step(1)
+    page.keyboard.press("ArrowRight")
+    small.until_step(2)
+    page.click("#step")
+    small.until_step(3)
+    assert page.input_value("#timeline") == "3"
+    small.close()
 
 
 def test_what_is_inside_can_be_asked_for(small: Page) -> None:

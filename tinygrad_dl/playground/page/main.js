@@ -33,6 +33,8 @@ let layers = [];
 /** @type {{boundary: HTMLCanvasElement, numbers: HTMLElement, layers: HTMLElement, network: NetworkView}[]} */
 let views = [];
 let example = 0;
+/** @type {number | null} */
+let sought = null; // the step that the time line was moved to, until its frame comes: those on the way are older
 let cross = { x: 0, y: 0 };
 /** @type {Set<number>} */
 const opened = new Set();
@@ -73,7 +75,7 @@ function configure(step = 0) {
   active = Math.min(active, runs.length - 1);
   writeLink(step);
   render();
-  connection.send({ type: "configure", runs, step });
+  control({ type: "configure", runs, step });
 }
 
 /** @param {any} config */
@@ -302,7 +304,8 @@ function redraw() {
   const first = header.runs[0];
   const timeline = byId("timeline");
   timeline.max = String(Math.min(...header.runs.map((/** @type {any} */ r) => r.last)));
-  if (document.activeElement !== timeline || header.playing || recorded) timeline.value = String(first.step);
+  if (sought === first.step) sought = null;
+  if (sought === null) timeline.value = String(first.step);
   timeline.setAttribute("aria-valuetext", word("position", first.step, first.epoch));
   byId("position").textContent = word("position", first.step, first.epoch);
   document.body.dataset.step = String(first.step);
@@ -424,6 +427,7 @@ function receive(frame) {
 /** @param {any} answer */
 function answered(answer) {
   if (answer.type === "error") {
+    sought = null;
     notice(answer.code ? word(answer.code) : translated(answer.message));
     if (byId("answer").textContent === word("working")) byId("answer").replaceChildren();
   } else if (answer.type === "export") {
@@ -459,13 +463,20 @@ function notice(text) {
 
 // ------------------------------------------------------------------ controls
 
+/** @param {{type: string, step?: number, [name: string]: any}} message what moves the training */
+function control(message) {
+  // A recording answers with the nearest frame it has
+  sought = message.type === "seek" && !recorded ? message.step ?? null : null;
+  connection.send(message);
+}
+
 function play() {
-  connection.send({ type: "play", speed: Number(byId("speed").value) });
+  control({ type: "play", speed: Number(byId("speed").value) });
   showPlaying(true);
 }
 
 function pause() {
-  connection.send({ type: "pause" });
+  control({ type: "pause" });
   showPlaying(false);
 }
 
@@ -478,11 +489,11 @@ function showPlaying(playing) {
 
 function listen() {
   byId("play").addEventListener("click", () => (wantsPlay ? pause() : play()));
-  byId("step").addEventListener("click", () => { pause(); connection.send({ type: "advance", steps: 1 }); });
-  byId("epoch").addEventListener("click", () => { pause(); connection.send({ type: "epoch" }); });
+  byId("step").addEventListener("click", () => { pause(); control({ type: "advance", steps: 1 }); });
+  byId("epoch").addEventListener("click", () => { pause(); control({ type: "epoch" }); });
   byId("restart").addEventListener("click", () => configure());
   byId("speed").addEventListener("change", () => { if (wantsPlay) play(); });
-  byId("timeline").addEventListener("input", () => { pause(); connection.send({ type: "seek", step: Number(byId("timeline").value) }); });
+  byId("timeline").addEventListener("input", () => { pause(); control({ type: "seek", step: Number(byId("timeline").value) }); });
   byId("preset").addEventListener("change", () => usePreset(byId("preset").value));
   byId("language").addEventListener("change", () => {
     setLanguage(byId("language").value);
