@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.peer.test_modules import INFOS, torch, translated
+from tests.peer.pytorch import torch
+from tests.peer.test_modules import INFOS, translated
 from tinygrad_dl import nn
 from tinygrad_dl.errors import TinygradError
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import tinygrad_dl.torch as ours
+from tests.peer.pytorch import torch
 from tests.peer.test_torch_layer import array, flat, translated
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest", reason="PyTorch's databases need the package expecttest")
 modules = pytest.importorskip("torch.testing._internal.common_modules")
 optimizers = pytest.importorskip("torch.testing._internal.common_optimizers")

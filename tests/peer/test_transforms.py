@@ -17,13 +17,12 @@ import numpy as np
 import pytest
 
 from tests.peer.operators import OURS, Unlike
+from tests.peer.pytorch import torch
 from tests.peer.test_operators import COMPARED, INFOS, NOT_COMPLEX, flat, samples_of, translated
 from tests.peer.test_operators import (
     samples_leave_numpys_generator_alone as samples_leave_numpys_generator_alone,
 )
 from tinygrad_dl import Tensor, func, nn, stack
-
-torch = pytest.importorskip("torch", reason="PyTorch, which is compared with, is not installed")
 
 SAMPLES = 6  # of an operator at most; of its complex samples, fewer
 RTOL, ATOL = 1e-6, 1e-8
