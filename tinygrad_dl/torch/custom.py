@@ -41,14 +41,7 @@ class Context:
         owned = [x for x in self._saved if isinstance(x, tuple)]
         places = {owner: data for data, owner in owned if isinstance(owner, int)}
         results = {} if self._node is None or not places else _results(self._node, places)
-        return tuple(self._restored(*x, results) if isinstance(x, tuple) else x for x in self._saved)
-
-    def _restored(self, data: Any, owner: Any, results: Mapping[int, Any]) -> Any:
-        """A saved array as a Tensor of its node; `owner`: the node, or the place among the results."""
-        if owner in results:
-            return lift(results[owner])
-        found = attach(data.view(), owner)
-        return lift(found if isinstance(found, Value) else convert.wrap(found))
+        return tuple(_restored(x[0], x[1], results) if isinstance(x, tuple) else x for x in self._saved)
 
     def save_for_forward(self, *tensors: Any) -> None:
         """Save Tensors, or None, for jvp, which else has those for backward."""
@@ -65,6 +58,14 @@ class Context:
     def set_materialize_grads(self, value: bool) -> None:
         """Whether backward gets zeros for an output without a gradient, or None."""
         self._materialize = value
+
+
+def _restored(data: Any, owner: Any, results: Mapping[int, Any]) -> Any:
+    """A saved array as a Tensor of its node; `owner`: the node, or the place among the results."""
+    if owner in results:
+        return lift(results[owner])
+    found = attach(data.view(), owner)
+    return lift(found if isinstance(found, Value) else convert.wrap(found))
 
 
 def _bare_of(tensors: Any) -> tuple[Any, ...]:
@@ -127,7 +128,7 @@ class Function:
         node = Node()
         node.op = Operation(cls)
         node.parents = tuple(x.node for _, x in parents)
-        ctx._forms = tuple((x.shape, x._data.dtype) if isinstance(x, Value) else None for x in args)
+        ctx._forms = tuple((x._data.shape, x._data.dtype) if isinstance(x, Value) else None for x in args)
         node.saved = (ctx, tuple(i for i, _ in parents), len(args))
         node.options = (
             tuple((outputs[i].shape, outputs[i]._data.dtype) for i in differentiable),

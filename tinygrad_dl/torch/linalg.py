@@ -21,6 +21,7 @@ from tinygrad_dl.torch.factorizations import lu as lu
 from tinygrad_dl.torch.factorizations import lu_factor as lu_factor
 from tinygrad_dl.torch.factorizations import lu_factor_ex as lu_factor_ex
 from tinygrad_dl.torch.factorizations import lu_solve as lu_solve
+from tinygrad_dl.torch.products import vander as powers_of
 from tinygrad_dl.torch.reductions import axes
 from tinygrad_dl.torch.registry import TORCH
 
@@ -218,7 +219,7 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
 @function
 def vander(x: Any, *, N: Any = None) -> Any:
     """The powers of each element, from 0 on."""
-    return TORCH["vander"].core(x, N, increasing=True)
+    return powers_of.core(x, N, increasing=True)
 
 
 @function

@@ -382,7 +382,7 @@ def _quantiles(input: Any, q: Any, dim: Any, keepdim: bool, interpolation: str, 
     if dim is not None:
         dim = checked_dim(input, dim)
     flat = dim is None or not input.ndim
-    x = tg.reshape(input, (-1,)) if flat else tg.moveaxis(input, dim, -1)
+    x = tg.reshape(input, (-1,)) if dim is None or not input.ndim else tg.moveaxis(input, dim, -1)
     ordered = sort.core(x, -1).values
     counts = np.sum(~np.isnan(x._data), -1, keepdims=True)
     qs = np.asarray(q._data if isinstance(q, Value) else q, x.dtype)

@@ -77,7 +77,7 @@ def cross_entropy(
     weights = fixed_weights(name, weights)
     # In func.vmap each example may have weights of its own, which are no input of the operation.
     one_by_one = isinstance(weights, Value) and weights.level is not None
-    loss_of = _each_with_weights if one_by_one else losses.softmax_cross_entropy
+    loss_of: Any = _each_with_weights if one_by_one else losses.softmax_cross_entropy
     single = len(shape) == 1
     loss = loss_of(
         x[None] if single else x, y[None] if single else y, weight=weights, reduction=reduction,
