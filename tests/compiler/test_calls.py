@@ -24,7 +24,8 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as tg
-from tinygrad_dl import nn, optim
+from tinygrad_dl import nn, optim, pytree
+from tinygrad_dl.errors import GraphError
 
 both = pytest.mark.parametrize(
     "be",
@@ -1008,3 +1009,27 @@ def test_backward_of_a_compiled_dropout_uses_the_mask_that_was_drawn(be: str) ->
         r = c(tg.ones(20))
         r.sum().backward()
         close(w.grad, r.detach())
+
+
+@both
+def test_results_whose_graph_was_freed_require_grad_as_in_eager(be: str) -> None:
+    model = nn.Linear(2, 1)
+
+    def step(x: Any) -> Any:
+        model.zero_grad()
+        out = model(x)
+        loss = (out**2).mean()
+        loss.backward()
+        return loss, {"out": out, "values": out.detach()}, model.weight.grad
+
+    compiled = tg.compile(step, backend=be)  # type: ignore[call-overload]
+    for rows in (3, 3, 3, 3, 4, 4, 5, 5, 6, 7, 8):
+        x = tg.ones((rows, 2))
+        expected, got = step(x), compiled(x)
+        for (_, a), (_, b) in zip(pytree.leaves(expected), pytree.leaves(got), strict=True):
+            assert a.requires_grad == b.requires_grad and a.is_leaf == b.is_leaf
+        assert got[1]["out"].requires_grad and not got[1]["values"].requires_grad
+        for result in (got[0], got[1]["out"].sum(), got[0] * 2):
+            with pytest.raises(GraphError, match="freed by an earlier backward"):
+                result.backward()
+    assert "one program for any number of rows" in compiled.explain()

@@ -61,6 +61,61 @@ def test_derivatives_of_functions(name: str, backend: str) -> None:
     assert "runs eagerly" not in compiled.explain()
 
 
+def squared_gradient(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The gradient of the squared length of the gradient: a second derivative through `create_graph`."""
+
+    def g(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        (d,) = autograd.grad(f(x), [x], create_graph=True)
+        return autograd.grad((d * d * X).sum(), [x])[0]
+
+    return g
+
+
+SECOND: dict[str, Callable[[Any], Any]] = {
+    "exp of a number": lambda x: tg.exp(x.sum()),
+    "length": lambda x: tg.linalg.vector_norm(x[0]),
+    "length of order 3": lambda x: tg.linalg.vector_norm(x, ord=3),
+    "matrix norm": tg.linalg.matrix_norm,
+    "root": lambda x: tg.sqrt((x * x).sum()),
+    "sort": lambda x: (tg.sort(x, axis=1) ** 3 * X).sum(),
+    "sort of all": lambda x: (tg.sort(x, axis=None) ** 3 * tg.arange(9.0)).sum(),
+    "cholesky": lambda x: (tg.linalg.cholesky(x @ x.mT + tg.eye(3)) * M).sum(),
+    "qr": lambda x: (tg.linalg.qr(x)[1] * M).sum(),
+    "inv": lambda x: (tg.linalg.inv(x) * M).sum(),
+    "slogdet": lambda x: tg.linalg.slogdet(x)[1],
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SECOND)
+def test_second_derivatives_of_numbers_and_matrices_are_captured(name: str, backend: str) -> None:
+    function = squared_gradient(SECOND[name])
+    compiled = tg.compile(function, backend=backend, fullgraph=True)
+    for i in range(5):
+        x = M + (i + 1) * tg.eye(3, dtype="float64") / 4
+        assert_equal(compiled(x), function(x), 1e-7)
+    x = tg.flip(x, axis=0)  # in another order
+    assert_equal(compiled(x), function(x), 1e-7)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3, 3)])
+def test_the_second_derivative_of_det_knows_singular_matrices(shape: tuple[int, ...], backend: str) -> None:
+    function = squared_gradient(lambda x: tg.linalg.det(x).sum())
+    compiled = tg.compile(function, backend=backend)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(4):
+            compiled(tg.broadcast_to(M, shape))
+        x = np.random.default_rng(1).normal(size=shape)
+        x[..., 2] = x[..., 0] - 2 * x[..., 1]
+        assert_equal(compiled(tg.Tensor(x)), function(tg.Tensor(x)))
+    assert len(caught) == 1 and "the second derivative of det reads values in Python" in str(
+        caught[0].message
+    )
+
+
 def test_a_compiled_function_may_be_mapped_and_differentiated() -> None:
     compiled = tg.compile(f)
     for _ in range(5):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import re
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -15,11 +17,16 @@ import pytest
 
 import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
+from tinygrad_dl.compiler.capture import leaves_of
 from tinygrad_dl.errors import CompileError
 
 LOG: list[float] = []
 TIMES = {"calls": 0}
 GENERATOR = np.random.default_rng(0)
+NUMBERS = itertools.cycle([1.0])
+LOCAL = threading.local()
+LOCAL.scale = 2.0
+OBJECTS = np.array([2.0, 3.0], object)
 W = tg.Tensor([1.0, 2.0], requires_grad=True)
 LINE = r" \(.*test_uncapturable\.py:\d+\)"
 
@@ -84,35 +91,64 @@ def seeding(x: Any) -> Any:
     return x * tg.rand((2,))
 
 
-# Each with the text after "runs eagerly: ", as a pattern: to the letter, then the line.
+def endless(x: Any) -> Any:
+    for i in NUMBERS:
+        return x * i
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.n = 0
+
+    def call(self, x: Any) -> Any:
+        y = x * 2
+        self.n += 1
+        return y
+
+
+COUNTER = Counter()
+
+# Each with the text after "runs eagerly: ", as a pattern: to the letter; the line follows.
 KINDS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "branch": (asking, "the truth of a Tensor reads values in Python" + LINE),
-    "item": (lambda x: x * x.sum().item(), r"Tensor\.item\(\) reads values in Python" + LINE),
-    "float": (lambda x: x * float(x.sum()), r"Tensor\.item\(\) reads values in Python" + LINE),
-    "numpy": (lambda x: x * tg.asarray(x.numpy()), r"Tensor\.numpy\(\) reads values in Python" + LINE),
-    "tolist": (lambda x: x * x.tolist()[0], r"Tensor\.tolist\(\) reads values in Python" + LINE),
-    "data": (lambda x: x * x.data[0], r"Tensor\.data reads values in Python" + LINE),
-    "text": (lambda x: x * len(f"{x}"), "the text of a Tensor reads values in Python" + LINE),
-    "index": (lambda x: x * [1.0, 2.0][tg.argmax(x)], "a Tensor as an index reads values in Python" + LINE),
-    "shape": (data_dependent, r"Tensor\.item\(\) reads values in Python" + LINE),
-    "print": (lambda x: (print("x"), x * 2)[1], "it calls print" + LINE),
+    "branch": (asking, "the truth of a Tensor reads values in Python"),
+    "item": (lambda x: x * x.sum().item(), r"Tensor\.item\(\) reads values in Python"),
+    "float": (lambda x: x * float(x.sum()), r"Tensor\.item\(\) reads values in Python"),
+    "numpy": (lambda x: x * tg.asarray(x.numpy()), r"Tensor\.numpy\(\) reads values in Python"),
+    "tolist": (lambda x: x * x.tolist()[0], r"Tensor\.tolist\(\) reads values in Python"),
+    "data": (lambda x: x * x.data[0], r"Tensor\.data reads values in Python"),
+    "text": (lambda x: x * len(f"{x}"), "the text of a Tensor reads values in Python"),
+    "index": (lambda x: x * [1.0, 2.0][tg.argmax(x)], "a Tensor as an index reads values in Python"),
+    "shape": (data_dependent, r"Tensor\.item\(\) reads values in Python"),
+    "print": (lambda x: (print("x"), x * 2)[1], "it calls print"),
     "append": (lambda x: (LOG.append(1.0), x * 2)[1], "it changes LOG, which a program cannot repeat"),
     "count": (counting, r"it changes TIMES\['calls'\], which a program cannot repeat"),
-    "time": (lambda x: x * (time.time() > 0), "it calls time.time" + LINE),
-    "now": (lambda x: x * (datetime.datetime.now().year > 0), "it calls datetime.now" + LINE),
-    "array": (lambda x: x * np.array([1.0, 2.0], np.float32), "it calls numpy.array" + LINE),
+    "time": (lambda x: x * (time.time() > 0), "it calls time.time"),
+    "now": (lambda x: x * (datetime.datetime.now().year > 0), "it calls datetime.now"),
+    "array": (lambda x: x * np.array([1.0, 2.0], np.float32), "it calls numpy.array"),
     "generator": (lambda x: x * (2 if GENERATOR.random() < 2 else 3), "it draws from GENERATOR in Python"),
     "numpy.random": (
         lambda x: x * (np.random.default_rng().random() < 2),
         "it draws random numbers with NumPy",
     ),
-    "hook": (hooked, "a hook of a Tensor ran" + LINE),
-    "hook of a leaf": (hooked_leaf, "a hook of a Tensor ran" + LINE),
-    "seed": (seeding, "it calls manual_seed" + LINE),
-    "default dtype": (dtyped, "it calls set_default_dtype" + LINE),
-    "save": (saving, "it calls save" + LINE),
-    "load": (loading, "it calls load_state_dict" + LINE),
-    "iterator": (lambda x: x * next(iter([1.0])), "it calls next" + LINE),
+    "hook": (hooked, "a hook of a Tensor ran"),
+    "hook of a leaf": (hooked_leaf, "a hook of a Tensor ran"),
+    "seed": (seeding, "it calls manual_seed"),
+    "default dtype": (dtyped, "it calls set_default_dtype"),
+    "save": (saving, "it calls save"),
+    "load": (loading, "it calls load_state_dict"),
+    "iterator": (lambda x: x * next(iter([1.0])), "it calls next"),
+    "closure": (endless, "NUMBERS is an iterator, which moves on at every call"),
+    "thread": (lambda x: x * LOCAL.scale, "LOCAL has attributes of each thread's own"),
+    "objects": (lambda x: x * OBJECTS[0], "it can read OBJECTS, an array of objects"),
+    "attribute": (COUNTER.call, r"it changes Counter\.call\.n, which a program cannot repeat"),
+    "made": (
+        lambda x: tg.Tensor([1.0, 2.0], requires_grad=True),
+        "it returns a Tensor that it has made and that requires grad",
+    ),
+    "open graphs": (
+        lambda x: (x * W, x + W),
+        r"it returns Tensors that require grad: call it under no_grad\(\), or compile the whole step",
+    ),
 }
 
 
@@ -120,7 +156,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], str]] = {
 def test_each_kind_is_told_once_and_an_error_with_fullgraph(kind: str, capsys: Any) -> None:
     function, pattern = KINDS[kind]
     name = re.escape(getattr(function, "__qualname__", ""))
-    text = re.compile(f"compile: {name} runs eagerly: {pattern}")
+    text = re.compile(f"compile: {name} runs eagerly: {pattern}{LINE}")
     values = [[2.0, 1.0], [2.0, 1.0], [1.0, 3.0], [1.0, -4.0], [2.0, 5.0], [1.0, 1.0]]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -130,7 +166,8 @@ def test_each_kind_is_told_once_and_an_error_with_fullgraph(kind: str, capsys: A
             expected = function(tg.Tensor(value))
             gradient, W.grad = W.grad, None
             got = compiled(tg.Tensor(value))
-            np.testing.assert_allclose(got.numpy(), expected.numpy())
+            for a, b in zip(leaves_of(got), leaves_of(expected), strict=True):
+                np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy())
             assert (W.grad is None) == (gradient is None)
             if gradient is not None:
                 np.testing.assert_allclose(W.grad.numpy(), gradient.numpy())  # type: ignore[union-attr]
@@ -150,6 +187,24 @@ def test_a_compile_error_names_the_line_that_cannot_be_captured() -> None:
     with pytest.raises(CompileError) as error:
         tg.compile(function, fullgraph=True)(tg.Tensor([1.0, 2.0]))
     assert f":{function.__code__.co_firstlineno})" in str(error.value)
+
+
+def test_the_line_is_that_of_the_change_and_else_that_of_the_function() -> None:
+    for function, offset in ((counting, 1), (Counter().call, 2), (KINDS["open graphs"][0], 0)):
+        with pytest.raises(CompileError) as error:
+            tg.compile(function, fullgraph=True)(tg.Tensor([1.0, 2.0]))
+        assert str(error.value).endswith(f":{function.__code__.co_firstlineno + offset})")
+
+
+def test_a_model_whose_call_cannot_be_captured_names_a_line_of_its_forward() -> None:
+    class Two(nn.Linear):
+        def forward(self, x: Any) -> Any:
+            y = super().forward(x)
+            return y, y * 2
+
+    with pytest.raises(CompileError) as error:
+        tg.compile(Two(2, 1), fullgraph=True)(tg.ones((1, 2)))
+    assert str(error.value).endswith(f":{Two.forward.__code__.co_firstlineno})")
 
 
 def test_an_array_that_a_step_writes_to_is_written_every_time() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dis
+import re
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.util import resolve_name
 from types import CodeType
@@ -26,6 +28,9 @@ TAKING = {
 # Built-in functions that read the elements of what they are called with.
 READERS = frozenset("float int bool complex min max sum any all list tuple sorted enumerate zip map iter reversed str "
                     "repr format set abs round divmod".split())  # fmt: skip
+# Instructions that write to a part of an object.
+WRITING = frozenset(["STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR"])
+SUBSCRIPT = re.compile(r"""\[('[^']*'|"[^"]*"|[^]]*)\]""")
 
 
 @lru_cache(maxsize=1024)
@@ -109,6 +114,40 @@ def draws_with_numpy(code: CodeType, names: dict[str, Any]) -> bool:
         and third.argval not in ("Generator", "BitGenerator")
         for first, second, third in zip(instructions, instructions[1:], instructions[2:])
     )
+
+
+def place_of(codes: Iterable[CodeType], path: str, changed: bool = False) -> str:
+    """Where code names what is at a path such as `model.scale['a']`: " (file:line)", or "" if none does.
+
+    `changed`: a line that writes to it, if there is one.
+    """
+    names = re.findall(r"[^\W\d]\w*", SUBSCRIPT.sub("", path))[::-1]
+    lines = [(code, line, *parts) for code in codes for line, parts in _lines(code).items()]
+    for written in (True, False) if changed else (False,):
+        for name in names:
+            for code, line, found, stored in lines:
+                if name in (stored if written else found):
+                    return f" ({code.co_filename}:{line})"
+    return ""
+
+
+@lru_cache(maxsize=1024)
+def _lines(code: CodeType) -> dict[int, tuple[set[str], set[str]]]:
+    """The names in each line, and those of what is written to."""
+    starts = dict(dis.findlinestarts(code))
+    line = code.co_firstlineno
+    found: dict[int, tuple[set[str], set[str]]] = {}
+    for instruction in dis.get_instructions(code):
+        line = starts.get(instruction.offset) or line
+        names, stored = found.setdefault(line, (set(), set()))
+        value = instruction.argval
+        own = {x for x in (value if isinstance(value, tuple) else (value,)) if isinstance(x, str)}
+        names |= own
+        if instruction.opname in WRITING:
+            stored |= own or names
+        elif instruction.opname.startswith(("STORE_GLOBAL", "STORE_DEREF", "STORE_NAME", "DELETE_")):
+            stored |= own
+    return found
 
 
 def globals_loaded(code: CodeType) -> set[str]:

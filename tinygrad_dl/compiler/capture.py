@@ -196,7 +196,7 @@ class Capture(StepWatcher):
 
     def _operand(self, x: Input) -> Operand:
         if isinstance(x, Value):
-            found = self._vars.get(id(x._data))
+            found = self._vars.get(id(x._data)) or self._number(x)
             return found if found is not None else self._state_var(x)
         if isinstance(x, np.ndarray):
             return self._array(x)
@@ -204,6 +204,12 @@ class Capture(StepWatcher):
             self.scalars.append(x)
             return self._array(np.asarray(x)) if x.dtype.kind not in "biuf" else x.item()
         return x
+
+    def _number(self, x: Value) -> Var | None:
+        """The variable of what a rule was given as its node's result: a number, of which the rule has an array anew."""
+        call = self.calls.get(x.node.serial) if x.node is not None and x._data.ndim == 0 else None
+        var = call.outputs[0] if call is not None else None
+        return var if var is not None and var.shape == () and var.dtype == x._data.dtype else None
 
     def _array(self, x: np.ndarray) -> Var:
         var = self._vars.get(id(x))
@@ -500,7 +506,7 @@ class Capture(StepWatcher):
         var = self._pending.get(node.serial)
         if var is not None:
             if var.dtype.kind == "c":
-                self.problems.append("it takes a complex gradient with autograd.grad")
+                self.problem("it takes a complex gradient with autograd.grad")
             array = g._data if isinstance(g, Value) else g
             self._vars[id(array)] = var
             self._alive.append(array)

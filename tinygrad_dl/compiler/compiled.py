@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from importlib.util import find_spec
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
@@ -19,10 +20,11 @@ import numpy as np
 from tinygrad_dl import config, pytree
 from tinygrad_dl.autograd import RECOMPUTE, inside, states_of
 from tinygrad_dl.autograd import _packed as packed
+from tinygrad_dl.compiler.bytecode import place_of
 from tinygrad_dl.compiler.capture import Capture, finish, fixed, overwrite, replace
 from tinygrad_dl.compiler.compare import difference
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.origins import is_own
+from tinygrad_dl.compiler.origins import file_is_users, is_own
 from tinygrad_dl.compiler.program import (
     Call,
     Effect,
@@ -66,6 +68,7 @@ FEW_ELEMENTS = 4096  # of what a program changes before it may raise: they are c
 DISTURBED = 3  # eager calls that tell what is rounding, where a program differs
 CHANGING = "shapes that follow from values, or what its programs write to, change too often"
 NUMBERS = (int, float, complex, str, bytes, np.generic)
+LINE = re.compile(r" \([^()]*:\d+\)$")  # where something is, at the end of what is told
 BACKENDS = ("auto", "numpy", "llvm")
 
 
@@ -97,6 +100,8 @@ class Entry:
     given: list[tuple[int, Given]] = field(default_factory=list)  # leaves that are there anyway
     #: Leaves that are an earlier one: by their numbers, and whether in an array of their own.
     repeated: list[tuple[int, int, bool]] = field(default_factory=list)
+    #: Leaves whose graph a backward pass of the step has freed: they require grad, as in eager.
+    freed: list[tuple[int, Node]] = field(default_factory=list)
     run: Callable[[Sequence[Any]], list[Any] | None] | None = None
     guard: Callable[[], bool] | None = None
     bound: list[tuple[int, Any]] = field(default_factory=list)  # arguments, by number, that it was made for
@@ -283,6 +288,8 @@ class Compiled(Generic[P, R]):
             results[i] = source.found(leaves)
         for i, first, own in entry.repeated:
             results[i] = results[first].copy() if own else results[first]
+        for i, node in entry.freed:
+            results[i].node = node if entry.common is None else spent(node.op, results[i])
         if isinstance(entry.template, Value):
             return results[0]
         return pytree.refill(entry.template, iter(results))
@@ -419,7 +426,7 @@ class Compiled(Generic[P, R]):
         made = Entry(
             capture=latest.capture, recorded=latest.capture, program=latest.program, template=latest.template,
             wraps=latest.wraps, given=latest.given,
-            repeated=latest.repeated, draws=latest.draws, graph=latest.graph, roots=latest.roots,
+            repeated=latest.repeated, freed=latest.freed, draws=latest.draws, graph=latest.graph, roots=latest.roots,
             guard=latest.guard, bound=latest.bound, tries=latest.tries,
         )  # fmt: skip
         if latest.graph is not None and any(e.graph is None for e in entries):
@@ -463,7 +470,7 @@ class Compiled(Generic[P, R]):
         if used < len(own) // 4:
             self._report(
                 "it is called with other numbers, shapes or objects nearly every time: pass numbers that change as "
-                "Tensors"
+                "Tensors" + defined(self._function)
             )
             return False
         del self._entries[next(iter(own))]
@@ -507,19 +514,32 @@ class Compiled(Generic[P, R]):
             capture.guards.add_gradient(leaf, none)
         scalars = [x for x in capture.scalars if all(x is not leaf for leaf in leaves)]
         capture.guards.finish(capture.operands(), scalars, list(capture.raw.values()))
+        codes = capture.guards.codes
         problems = [*capture.guards.problems, *capture.problems]
-        problems += [f"the argument {name} is read from elsewhere, too" for name in capture.shared()]
-        problems += [f"it reads {name} before its module has computed it" for name in capture.too_early()]
+        problems += [
+            f"the argument {name} is read from elsewhere, too{place_of(codes, name)}"
+            for name in capture.shared()
+        ]
+        problems += [
+            f"it reads {name} before its module has computed it{place_of(codes, name)}"
+            for name in capture.too_early()
+        ]
         entry.graph, problem = recorded(capture, result, leaves)
         entry.draws = () if entry.graph is None else drawn_from(capture.steps)
         problems += [problem] if problem else []
-        problems += [f"it writes to the array {name} in Python" for name in capture.written()]
+        problems += [
+            f"it writes to the array {name} in Python{place_of(codes, name)}" for name in capture.written()
+        ]
         problems += capture.lost(result, {i for i, _ in given_before(capture, result, leaves)})
-        problems += [f"it changes {path}, which a program cannot repeat" for path in capture.guards.changed()]
+        problems += [
+            f"it changes {path}, which a program cannot repeat{place_of(codes, path, changed=True)}"
+            for path in capture.guards.changed()
+        ]
         if not problems:
             entry.given = given_before(capture, result, leaves)
             program = finish(capture, result, {i for i, _ in entry.given})
             entry.repeated = repeated(result, program)
+            entry.freed = freed(result, {i for i, _ in entry.given})
             return result, (capture, program)
         self._give_up(entry, problems)
         return result, None
@@ -729,8 +749,9 @@ class Compiled(Generic[P, R]):
             return None
 
     def _give_up(self, entry: Entry, problems: list[str]) -> None:
-        entry.problems, entry.capture, entry.run = problems, None, None
-        self._report(problems[0])
+        entry.problems = [located(problem, self._function) for problem in problems]
+        entry.capture, entry.run = None, None
+        self._report(entry.problems[0])
 
     def _report(self, problem: str) -> None:
         """Tell once what runs eagerly and why."""
@@ -1062,6 +1083,25 @@ def repeated(result: Any, program: Program) -> list[tuple[int, int, bool]]:
     return found
 
 
+def freed(result: Any, given: Set[int]) -> list[tuple[int, Node]]:
+    """The leaves of a result whose graph was freed, by number, each with a node that tells so to a second backward."""
+    found: list[tuple[int, Node]] = []
+    for i, (_, x) in enumerate(pytree.leaves(result)):
+        node = x.node if isinstance(x, Value) and i not in given else None
+        if node is not None and node.op is not None and node.saved is None:
+            found.append((i, spent(node.op, x)))
+    return found
+
+
+def spent(op: Any, x: Value) -> Node:
+    """The node of a value whose graph was freed."""
+    node = Node()
+    node.op, node.parents, node.saved, node.options = op, (), None, ()
+    node.shape, node.dtype = x._data.shape, x._data.dtype
+    node.serial, node.watch, node.scope = next_serial(), None, None
+    return node
+
+
 def separated(arrays: Sequence[np.ndarray], others: Sequence[Any]) -> list[np.ndarray]:
     """The arrays, copied where two of them, or one and something else, are the same or a view."""
     seen = {id(x) for x in others}
@@ -1086,6 +1126,24 @@ def _data(x: Array) -> np.ndarray:
 
 def _state(source: Value | tuple[Any, ...]) -> np.ndarray:
     return source[0]._grad._data if isinstance(source, tuple) else source._data
+
+
+def located(problem: str, function: Any) -> str:
+    """The problem with a line: that of the function, if it has none of its own."""
+    return problem if LINE.search(problem) else problem + defined(function)
+
+
+def defined(function: Any) -> str:
+    """Where the user's function, or a model's `forward`, is defined: " (file:line)"; "" for this package's own."""
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "forward", function)
+    if not hasattr(function, "__code__") and not hasattr(function, "__func__"):
+        function = type(function).__call__
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if code is None or not file_is_users(code.co_filename):
+        return ""
+    return f" ({code.co_filename}:{code.co_firstlineno})"
 
 
 def is_input(x: object) -> bool:

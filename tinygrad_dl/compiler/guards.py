@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.compiler.bytecode import draws_with_numpy, elements_read, globals_loaded, imported
+from tinygrad_dl.compiler.bytecode import draws_with_numpy, elements_read, globals_loaded, imported, place_of
 from tinygrad_dl.compiler.origins import is_own, is_users
 from tinygrad_dl.graph import Value
 
@@ -92,6 +92,7 @@ class Guards:
             "cache_token": get_cache_token,
         }
         self._frames: set[tuple[int, int]] = set()
+        self.codes: dict[CodeType, None] = {}  # the code that ran, in this order
         self._grouped: set[int] = set()
         self._after: set[int] = set()  # checks of what a run itself changes
         self._modes: dict[int, set[int]] = {}  # id of an object -> the checks of whether it is in training
@@ -118,6 +119,7 @@ class Guards:
         if key in self._frames:
             return
         self._frames.add(key)
+        self.codes[code] = None
         self.sized = self.sized or not SIZES.isdisjoint(code.co_names)
         self._keep(code)
         self._keep(cells)
@@ -126,7 +128,7 @@ class Guards:
         loaded = globals_loaded(code)
         self._read |= elements_read(code)
         if draws_with_numpy(code, names):
-            self._suspect("", "", DRAWS)
+            self._suspect("", "", DRAWS + place_of([code], "random"))
         strings = {x for x in code.co_consts if isinstance(x, str) and x.isidentifier()}
         self._add_names({*code.co_names, *code.co_freevars, *strings})
         for name in code.co_names:
@@ -430,7 +432,11 @@ class Guards:
     @property
     def problems(self) -> list[str]:
         """What the code that ran could read and no guard can compare."""
-        named = [text for name, path, text in self._suspects if name in self._names or name == path]
+        named = [
+            text + (place_of(self.codes, path) or place_of(self.codes, name))
+            for name, path, text in self._suspects
+            if name in self._names or name == path
+        ]
         return list(dict.fromkeys(named))
 
     def finish(self, operands: set[int], scalars: list[Any], arguments: list[str]) -> None:
@@ -445,7 +451,8 @@ class Guards:
         known = {id(value) for value in self._space.values()}
         read = any(id(scalar) not in known for scalar in scalars)
         if read and arguments:
-            self._suspect("", "", f"it reads elements of {' or '.join(arguments)} in Python")
+            where = place_of(self.codes, arguments[0])
+            self._suspect("", "", f"it reads elements of {' or '.join(arguments)} in Python{where}")
         for value, path, name, contents in self.arrays:
             operand = id(value) in operands
             if value.nbytes <= SMALL or value.nbytes <= LARGE and not operand:

@@ -13,6 +13,7 @@ from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels import triangular
+from tinygrad_dl.modes import tell
 from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import is_complex, where
@@ -229,6 +230,7 @@ def cofactors(x: Array, determinants: Array) -> Any:
     u, s, vh, sign = _frames(data)
     if not isinstance(x, Value):
         return conjugated(u) @ (_products_of_others(s)[..., :, None] * conjugated(vh)) * sign
+    tell("read", "the second derivative of det")  # its formula depends on whether x is singular
     n = s.shape[-1]
     if (s[..., -1] > n * np.finfo(s.dtype).eps * s[..., 0]).all():
         return determinants[..., None, None] * inv(x).mT

@@ -373,7 +373,7 @@ def _tile_all(call: Call) -> Any:
     times = tuple(int(n) for n in np.ravel(np.asarray(call.options["repetitions"])))
     shape = call.shape()
     x = call.inputs[0].reshape((call.size, *(1,) * (len(times) - len(shape)), *shape))
-    return call.run(x, repetitions=(1, *(1,) * (x.ndim - 1 - len(times)), *times))
+    return call.run(x, repetitions=times)
 
 
 def _untiled(g: NDArray, x_shape: Shape, repetitions: int | Sequence[int]) -> NDArray:

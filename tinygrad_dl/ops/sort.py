@@ -54,7 +54,7 @@ def _places(call: batching.Call) -> Any:
 
 
 def _put_back(g: NDArray, x_shape: Shape, axis: int | None, order: NDArray) -> NDArray:
-    places = np.argsort(order, axis=0 if axis is None else axis, kind="stable")
+    places = argsort(order, axis=0 if axis is None else axis)
     return reshape(take_along_axis(g, places, axis=0 if axis is None else axis), x_shape)
 
 

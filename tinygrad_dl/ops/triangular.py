@@ -17,6 +17,7 @@ from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linalg import check_matrix, check_square, solve_triangular
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.packing import adjoint, check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.ops.shape import tril
 from tinygrad_dl.typing import ArrayLike, NDArray, Shape
 
 
@@ -29,8 +30,7 @@ class QRResult(NamedTuple):
 
 def _halved(x: NDArray) -> NDArray:
     """The lower triangle with half its diagonal."""
-    n = x.shape[-1]
-    return x * (np.tri(n, dtype=x.dtype) - np.eye(n, dtype=x.dtype) / 2)
+    return (tril(x) + tril(x, k=-1)) / 2
 
 
 # Cholesky
