@@ -283,6 +283,29 @@ def test_at_zero_the_derivative_of_lengths_and_angles_is_zero(name: str) -> None
     assert z.grad is not None and z.grad.item() == 0
 
 
+@pytest.mark.parametrize("name", ["angle", "sign"])
+def test_at_zero_second_derivatives_of_angles_are_zero(name: str) -> None:
+    z = leaf(np.array([0j, 3 + 4j]))
+    (first,) = grad(getattr(tg, name)(z).real.sum(), [z], create_graph=True)
+    (again,) = grad(first.imag.sum(), [z])
+    assert again.tolist()[0] == 0
+    assert np.isfinite(again.tolist()[1])
+
+
+@pytest.mark.parametrize("base", [-2.0, complex(-2, 0.0), complex(-2, -0.0)])
+@pytest.mark.parametrize("exponent", [0j, 0.5j, 1 - 2j, -1 - 1j])
+def test_the_slope_of_a_power_in_a_complex_exponent_is_on_the_side_of_its_value(
+    base: complex, exponent: complex
+) -> None:
+    x, y = np.array([base]), leaf(np.array([exponent]))
+    out = tg.asarray(x) ** y
+    out.backward(np.ones(1))
+    logarithm = np.log(x.astype(complex))
+    np.testing.assert_allclose(out.data, np.exp(exponent * logarithm), rtol=1e-12)
+    assert y.grad is not None
+    np.testing.assert_allclose(np.conj(y.grad.data), out.data * logarithm, rtol=1e-12)
+
+
 def test_functions_of_real_numbers_have_no_complex_derivative() -> None:
     with pytest.raises(GraphError, match="^softplus: it is a function of real numbers"):
         tg.softplus(leaf())

@@ -12,6 +12,7 @@ import tinygrad_dl as tg
 from tinygrad_dl import Tensor, func, nn
 from tinygrad_dl.autograd import checkpoint
 from tinygrad_dl.errors import GraphError
+from tinygrad_dl.nn import functional as F
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 Y = np.random.default_rng(1).standard_normal((4, 3))
@@ -194,6 +195,35 @@ def test_assignment_inside() -> None:
     expected[np.arange(4), [0, 1, 2, 1]] = X.sum(axis=1)
     np.testing.assert_allclose(y, expected)
     np.testing.assert_allclose(z, np.maximum(X, 0))
+
+
+def test_shapes_that_depend_on_that_of_an_example() -> None:
+    assert func.vmap(lambda x: tg.reshape(x, (-1,)))(np.zeros((0, 2, 3))).shape == (0, 6)
+    assert func.vmap(tg.squeeze)(np.zeros((1, 1, 4, 1))).shape == (1, 4)
+    rows = func.vmap(tg.tril)(X)  # of one axis: a matrix of each example, its rows repeated
+    np.testing.assert_array_equal(rows, np.stack([np.tril(x) for x in X]))
+
+
+def test_a_product_with_a_number_is_refused_for_one_example() -> None:
+    for f in (lambda x, y: y @ x, lambda x, y: x @ y):
+        with pytest.raises(tg.errors.ShapeError, match=r"\(\)"):
+            func.vmap(f)(np.ones(4), np.ones((4, 3, 3)))
+
+
+@pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0, 3.0])])
+def test_the_mean_cross_entropy_of_examples_with_one_target_or_none(weight: Any) -> None:
+    rng = np.random.default_rng(2)
+    x, targets = rng.standard_normal((3, 2, 3)), np.array([[-100, 0], [-100, -100], [1, 2]])
+
+    def loss(x: Any, target: Any) -> Any:
+        return F.cross_entropy(x, target, weight=weight)
+
+    with np.errstate(invalid="ignore"):
+        expected = [loss(tg.asarray(a), tg.asarray(t)).item() for a, t in zip(x, targets)]
+    np.testing.assert_allclose(func.vmap(loss)(x, targets), expected)
+    assert np.isnan(expected[1])
+    one_class = func.vmap(lambda x, t: F.cross_entropy(x, t, weight=np.array([2.0])))
+    np.testing.assert_allclose(one_class(np.ones((1, 2, 1)), np.array([[0, -100]])), [0])
 
 
 def test_explain_tells_what_was_looped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tinygrad_dl import Tensor, func, stack
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.op import Case, Op
 
-SIZE = 3
+SIZE = 5  # another number than the cases have elements along an axis
 
 
 def examples(op: Op, case: Case) -> tuple[list[list[Any]], list[int], list[int], Any, Any]:
@@ -64,6 +65,32 @@ def test_vmap_is_a_loop_in_values_and_gradients(op: Op, case: Case) -> None:
             differentiated = [inputs[i] for i in free]
             for one, other in zip(grad(out, differentiated, seed), grad(looped, differentiated, seed)):
                 close(one, other)
+
+
+def cases_of_batch_rules() -> Iterator[Any]:
+    """Every case of the operations that have a rule for batches, but those of which a rule takes only some."""
+    for parameters in every_case():
+        op, _ = parameters.values
+        if op.batch is not None and op.name not in ("repeat", "isin", "searchsorted", "rnn", "gru", "lstm"):
+            yield parameters
+
+
+@pytest.mark.parametrize(("op", "case"), list(cases_of_batch_rules()))
+def test_what_has_a_rule_runs_once_for_all_examples(op: Op, case: Case) -> None:
+    ones, arrays, _, options, named = examples(op, case)
+
+    def f(*given: Any) -> Any:
+        values = list(ones[0])
+        for i, x in zip(arrays, given):
+            values[i] = x
+        return call(op, values, options, named)
+
+    for chosen in choices(arrays):
+        given = [np.stack([one[i] for one in ones]) if i in chosen else ones[0][i] for i in arrays]
+        report = func.vmap(f, tuple(0 if i in chosen else None for i in arrays), randomness="same").explain(
+            *given
+        )
+        assert not report.looped
 
 
 @pytest.mark.parametrize(("op", "case"), list(with_gradient()))

@@ -77,6 +77,8 @@ def fails_own_cases(mutant: FunctionMutant) -> bool:
         (forward_rules, forward.test_forward_mode_is_the_adjoint_of_the_backward_pass, registry.with_gradient),
         (forward_rules, forward.test_forward_over_reverse_is_reverse_over_reverse, registry.with_gradient),
         (lambda op: (op.batch,), test_vmap_registry.test_vmap_is_a_loop_in_values_and_gradients, registry.every_case),
+        (lambda op: (op.batch,), test_vmap_registry.test_what_has_a_rule_runs_once_for_all_examples,
+         test_vmap_registry.cases_of_batch_rules),
     ]  # fmt: skip
     for functions_of, check, cases in checks:
         users = {

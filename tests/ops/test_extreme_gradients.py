@@ -38,6 +38,12 @@ def test_an_activation_has_its_limiting_gradient_at_infinity(number: int, dtype:
     np.testing.assert_allclose(x.grad.data, expected, rtol=1e-6)
 
 
+def test_elu_of_a_negative_alpha_beside_infinity() -> None:
+    x = Tensor(np.array([np.inf, 0.5, 0.0, -1.0]), requires_grad=True)
+    F.elu(x, -0.5).backward(np.ones(4))
+    np.testing.assert_allclose(x.grad.data, [1, 1, -0.5, -0.5 / np.e])
+
+
 @pytest.mark.parametrize("size", [1e-300, 1e-200, 1e-160, 1.0, 1e160, 1e200])
 def test_the_gradient_of_atan2_is_right_where_squares_underflow_or_overflow(size: float) -> None:
     y, x = (Tensor(np.array(v * size), requires_grad=True) for v in (3.0, -4.0))

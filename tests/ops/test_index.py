@@ -103,6 +103,7 @@ def test_a_tensor_of_integers_or_booleans_is_an_index() -> None:
     assert x[Tensor([0, 3])].tolist() == [1, 4]
     assert x[x > 2].tolist() == [3, 4]
     assert x[Tensor(1)].tolist() == 2
+    assert x[Tensor(True)].tolist() == [[1, 2, 3, 4]]
 
 
 def test_take_along_axis_goes_with_argsort() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_dl as tg
 from tinygrad_dl import func
+from tinygrad_dl.op import OPS
 
 N = 5  # another number than that of axes
 X = np.arange(N * 2 * 3 * 4, dtype=np.float64).reshape(N, 2, 3, 4) ** 1.5 / 10
@@ -82,8 +83,8 @@ def test_assignment(form: str, common: bool, value: str) -> None:
         if value == "number":
             new: Any = 2.5
         else:  # one value for all, so that the order of repeated indices does not matter
-            axes = len(shape) + 1 if value == "array of more axes" else 1
-            new = (v if value == "array of each example" else 3.5) * np.ones((1,) * (axes - 1) + shape[-1:])
+            ones = np.ones((1, *shape) if value == "array of more axes" else shape[-1:])
+            new = (v if value == "array of each example" else 3.5) * ones
         y[key] = new
         return y
 
@@ -98,14 +99,18 @@ def test_assignment_by_a_mask_of_each_example(value: str) -> None:
         return y
 
     both(assigned, X, V)
-    rows = func.vmap(lambda x, m: _written(x, m))(tg.asarray(X), tg.asarray(np.eye(N, 2, dtype=bool)))
-    np.testing.assert_array_equal(rows.numpy(), np.where(np.eye(N, 2, dtype=bool)[:, :, None, None], 0, X))
 
 
-def _written(x: Any, mask: Any) -> Any:
-    y = x.copy()
-    y[mask] = 0
-    return y
+def test_assignment_by_a_mask_of_the_first_axis_of_each_example() -> None:
+    def assigned(x: Any, mask: Any, v: Any) -> Any:
+        y = x.copy()
+        y[mask] = v
+        return y
+
+    masks = np.eye(N, 2, dtype=bool)
+    rows = func.vmap(assigned)(tg.asarray(X), tg.asarray(masks), tg.asarray(V))
+    expected = np.where(masks[:, :, None, None], V[:, None, None, None], X)
+    np.testing.assert_array_equal(rows.numpy(), expected)
 
 
 def test_a_boolean_index_of_each_example_is_refused() -> None:
@@ -117,3 +122,17 @@ def test_a_boolean_number() -> None:
     both(lambda x: x[:, True, I[0]], X)
     with pytest.raises(tg.errors.IndexRangeError, match="Write None in the place of True"):
         func.vmap(lambda x, i: x[:, True, i])(tg.asarray(X), tg.asarray(I))
+
+
+def test_assignment_beside_a_boolean_number() -> None:
+    def assigned(x: Any, v: Any) -> Any:
+        y = x.copy()
+        y[:, True, FIXED] = v
+        return y
+
+    both(assigned, X, V)
+
+
+def test_placing_by_an_index_of_each_example() -> None:
+    place = OPS["place"].function
+    both(lambda x, i: place(x, (i % 2, i), (2, 3, 4)), X[:, 0, :], I)

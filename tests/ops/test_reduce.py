@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_dl as td
 from tests.ops.slopes import second
-from tinygrad_dl import Tensor
+from tinygrad_dl import Tensor, func
 
 NAN = float("nan")
 
@@ -50,6 +50,28 @@ def test_a_product_that_overflows_has_the_gradient_of_its_factors() -> None:
     with np.errstate(over="ignore"):
         td.prod(x).backward()
     assert x.grad.tolist() == [1e120, 1e200]
+
+
+@pytest.mark.parametrize("f", [td.prod, lambda x: td.cumulative_prod(x)[-1]])
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_forward_mode_of_a_product_that_leaves_the_range_of_numbers(f: Any, size: float) -> None:
+    with np.errstate(over="ignore"):
+        _, change = func.jvp(f, (np.array([size, size]),), (np.array([1.0, 0.0]),))
+    assert float(change) == size
+
+
+@pytest.mark.parametrize("f", [td.max, td.min])
+def test_forward_mode_of_ties_is_their_mean(f: Any) -> None:
+    assert float(func.jvp(f, (np.array([2.0, 2.0]),), (np.array([1.0, 3.0]),))[1]) == 2
+    rows = np.array([[NAN, 1.0], [2.0, 2.0]])
+    change = func.jvp(lambda x: f(x, axis=1), (rows,), (np.array([[5.0, 6.0], [1.0, 3.0]]),))[1]
+    assert change.tolist() == [5, 2]
+
+
+def test_forward_mode_of_the_deviation() -> None:
+    rows = np.array([[1.0, 1.0], [1.0, 3.0]])
+    change = func.jvp(lambda x: td.std(x, axis=1), (rows,), (np.array([[1.0, 0.0], [1.0, 0.0]]),))[1]
+    np.testing.assert_allclose(change, [0, -0.5])
 
 
 @pytest.mark.parametrize("correction", [0, 1])

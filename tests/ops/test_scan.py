@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as td
-from tinygrad_dl import Tensor
+from tinygrad_dl import Tensor, func
 
 
 def slope(f: Any, value: Any) -> Any:
@@ -50,6 +50,18 @@ def test_a_recurrence_is_the_loop_it_stands_for() -> None:
     np.testing.assert_allclose(td.linear_recurrence(x, a), np.stack(expected, -1))
 
 
+def test_the_first_step_of_a_recurrence_multiplies_nothing() -> None:
+    x, a = (Tensor(np.array(v), requires_grad=True) for v in ([3.0, 1.0], [np.inf, 0.5]))
+    out = td.linear_recurrence(x, a)
+    assert out.tolist() == [3, 2.5]
+    out.backward(np.ones(2))
+    assert x.grad.tolist() == [1.5, 1] and a.grad.tolist() == [0, 3]
+    x = Tensor(np.array([np.inf, 1.0]), requires_grad=True)
+    a.grad = None
+    td.linear_recurrence(x, a).backward(np.ones(2))
+    assert a.grad.tolist() == [0, np.inf]
+
+
 def test_differences_of_booleans_are_changes() -> None:
     assert td.diff(np.array([True, True, False])).tolist() == [False, True]
 
@@ -78,3 +90,12 @@ def test_a_product_that_overflows_has_the_slope_of_the_factors_that_do_not() -> 
     with np.errstate(over="ignore"):
         td.cumulative_prod(x).backward(np.array([0.0, 1.0]))
     assert x.grad.tolist() == [1e120, 1e200]
+
+
+def test_the_initial_product_does_not_change() -> None:
+    def products(x: Any) -> Any:
+        return td.cumulative_prod(x, include_initial=True)
+
+    change = func.jvp(products, (np.array([np.inf, 2.0]),), (np.array([0.0, 1.0]),))[1]
+    assert change.tolist() == [0, 0, np.inf]
+    assert func.jvp(products, (np.zeros(0),), (np.zeros(0),))[1].tolist() == [0]

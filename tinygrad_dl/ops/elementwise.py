@@ -113,7 +113,9 @@ def _derivative_of_power(g: NDArray, x: NDArray, y: NDArray | complex) -> Any:
 def _derivative_in_exponent(g: NDArray, out: NDArray, x: NDArray, y: Any) -> Any:
     # 0**y does not change with y >= 0; log(0) must not make that 0 * -inf
     still = (x == 0) & (y >= 0) & (y == y.real)
-    return where(still, 0, g * out * log(where(still, 1, x + 0 * y if is_complex(y) else x)))
+    return where(
+        still, 0, g * out * log(where(still, 1, x + 0 * y if is_complex(y) and not is_complex(x) else x))
+    )
 
 
 def _power_hint(x: Any, y: Any) -> str | None:

@@ -11,6 +11,7 @@ from tinygrad_dl import batching
 from tinygrad_dl.arguments import Bounds, checked
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Domain, Joint, op
+from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, flip, moveaxis, value_of
@@ -76,7 +77,7 @@ def cumulative_sum(
 
 def _earlier(y: NDArray) -> NDArray:
     """The values one step earlier along the last axis, a 0 in front."""
-    return concat([y[..., :1] * 0, y[..., :-1]], axis=-1)
+    return concat([where(False, y[..., :1], 0), y[..., :-1]], axis=-1)  # as 0 times infinity is nan
 
 
 def _back(g: NDArray, a: NDArray) -> NDArray:
@@ -108,10 +109,9 @@ def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     array([1.  , 1.5 , 1.75])
     """
     x, a = np.broadcast_arrays(x, a)
-    out = np.empty(x.shape, np.result_type(x, a))
-    carried: Any = 0
-    for k in range(x.shape[-1]):
-        carried = out[..., k] = x[..., k] + a[..., k] * carried
+    out = np.array(x, np.result_type(x, a))
+    for k in range(1, x.shape[-1]):
+        out[..., k] += a[..., k] * out[..., k - 1]
     return out
 
 

@@ -192,6 +192,8 @@ def expand_dims(x: NDArray, /, axis: int | Sequence[int] = 0) -> Any:
 
 def _squeeze_all(call: Call) -> Any:
     axis = call.options["axis"]
+    if not call.shape() and axis is not None:  # NumPy takes axis 0 of a number
+        return None
     ones = tuple(a for a, size in enumerate(call.shape()) if size == 1)
     return call.run(*call.inputs, axis=batching.axes_of(call, ones if axis is None else axis))
 
@@ -371,7 +373,7 @@ def _tile_all(call: Call) -> Any:
     times = tuple(int(n) for n in np.ravel(np.asarray(call.options["repetitions"])))
     shape = call.shape()
     x = call.inputs[0].reshape((call.size, *(1,) * (len(times) - len(shape)), *shape))
-    return call.run(x, repetitions=(1, *(1,) * (x.ndim - 1 - len(times)), *times))
+    return call.run(x, repetitions=times)
 
 
 def _untiled(g: NDArray, x_shape: Shape, repetitions: int | Sequence[int]) -> NDArray:
