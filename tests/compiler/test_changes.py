@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as tg
+from tests.compiler.test_steps import BACKENDS
 from tinygrad_dl import nn, optim
 
 RNG = np.random.default_rng(0)
@@ -402,3 +403,74 @@ def test_a_compiled_step_goes_on_as_the_eager_one(backend: str, changes: Any, op
             if x is not None:
                 assert x.dtype == y.dtype
                 np.testing.assert_allclose(y, x, rtol=2e-4, atol=2e-5, err_msg=f"step {i}")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("change", ["decay", "cleared", "momentum"])
+def test_a_run_that_an_option_ends_has_drawn_nothing(change: str, backend: str) -> None:
+    """Draws come before the update in a step; the numbers of the update are looked at before the draws."""
+
+    def trained(wrap: Any) -> Any:
+        tg.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 2))
+        optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9 if change == "momentum" else 0.0)
+        generator = np.random.default_rng(1)
+
+        def step(x: Any) -> Any:
+            x = x + tg.randn(x.shape, rng=generator)
+            optimizer.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = wrap(step)
+        for i in range(12):
+            if i == 7 and change == "cleared":
+                optimizer.state.clear()
+            elif i == 7:
+                optimizer.param_groups[0]["weight_decay" if change == "decay" else "momentum"] = 0.5 * (i % 2)
+            yield step(tg.ones((5, 3))).item(), generator.bit_generator.state
+
+    got, expected = (list(trained(w)) for w in (lambda f: tg.compile(f, backend=backend), lambda f: f))
+    for (loss, state), (right, drawn) in zip(got, expected, strict=True):
+        np.testing.assert_allclose(loss, right, rtol=1e-5)
+        assert state == drawn
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("inside", [False, True])
+def test_gradients_of_frozen_parameters_are_never_stale(inside: bool, backend: str) -> None:
+    """An optimizer updates what has a gradient, if it requires one or not."""
+
+    def trained(wrap: Any) -> Any:
+        tg.manual_seed(0)
+        model, scale = nn.Linear(2, 2), nn.Parameter(tg.ones((2,)))
+        optimizer = optim.SGD([*model.parameters(), scale], lr=0.01, momentum=0.5)
+
+        def step(x: Any) -> Any:
+            if inside:
+                optimizer.zero_grad(set_to_none=False)
+            else:
+                model.zero_grad()
+            loss = (model(x) * scale).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = wrap(step)
+        for i in range(16):
+            if i == 3:
+                scale.requires_grad_(False)
+            if i == 8:
+                optimizer.zero_grad()
+            if i == 12:
+                scale.grad = tg.ones((2,))
+            step(tg.ones((3, 2)))
+            yield scale.numpy().copy() if i >= 3 else None, scale.grad is None
+
+    got, expected = (list(trained(w)) for w in (lambda f: tg.compile(f, backend=backend), lambda f: f))
+    for (value, none), (right, missing) in zip(got, expected, strict=True):
+        assert none == missing
+        if right is not None:
+            np.testing.assert_allclose(value, right, rtol=1e-5)

@@ -469,7 +469,12 @@ class Capture(StepWatcher):
 
     def looked_at(self, owner: Tensor) -> None:
         """A `.grad` is about to be used."""
-        if owner.node is not None and owner.node.op is None:
+        if owner.node is None:  # one that was there before, such as a frozen parameter, may have a gradient
+            var = self._vars.get(id(owner._data))
+            asked = var is None or var.kind == "state"
+        else:
+            asked = owner.node.op is None
+        if asked:
             self._gradient(owner)
 
     def received(self, owner: Tensor, before: Tensor | None) -> None:
@@ -539,9 +544,10 @@ class Capture(StepWatcher):
         step = Effect([], [], function=function, what=getattr(function, "__qualname__", repr(function)))
         step.args = tuple(self._given(step, x) for x in args)
         if gradients:
-            outside = (p for p in _parameters(args) if getattr(p, "requires_grad", False))
+            # Frozen ones, too: an optimizer updates what has a gradient.
+            outside = {id(p): p for p in _parameters(args) if p.node is None or p.node.op is None}
             known = self._leaves | self.cleared
-            for leaf in (known | {id(p): p for p in outside}).values():
+            for leaf in (known | outside).values():
                 step.gradients.append((leaf, self._gradient(leaf)))
         for x in changes:
             if isinstance(x, (Value, np.ndarray)):

@@ -796,6 +796,7 @@ class Native:
                 )
                 w.space[f"v{serial}"] = view
         last = max((i for i, part in enumerate(self.parts) if isinstance(part, int)), default=-1)
+        begin = len(lines)
         for i, part in enumerate(self.parts):
             if not isinstance(part, (int, Prim)):  # views of what lies outside of the block
                 for var in reads_of(part):
@@ -830,7 +831,12 @@ class Native:
                 for var in part.writes():
                     lines.append(f"{w.var(var)} = take({self._slot_of[var.serial]}, {w.var(var)})")
         if not self.checks:
+            # Before anything is drawn, as the run ends here if what the numbers are made of has changed, unless a
+            # schedule or the like changes them.
+            before = next((i for i, part in enumerate(self.parts) if isinstance(part, int)), len(self.parts))
             at = next((i for i, line in enumerate(lines) if "(table, pointer)" in line), len(lines))
+            if not any(isinstance(part, Effect) and part.objects for part in self.parts[:before]):
+                at = begin
             more: list[str] = []
             self._write_numbers(more, w)
             lines[at:at] = more

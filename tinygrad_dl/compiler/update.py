@@ -418,7 +418,9 @@ class Update:
         done: dict[Any, tuple[list[float], dict[str, Any]]] = {}
         self._counted = counted = []
         for (p, group, first, last), trail in zip(self.parameters, self._trails):
-            state = self.optimizer.state[p]
+            state = self.optimizer.state.get(p)
+            if state is None or "step" not in state:  # the user has cleared it
+                raise Changed
             plain = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
             key = (id(group), last - first, *plain.values())
             have = done.get(key)
