@@ -469,13 +469,15 @@ class Capture(StepWatcher):
 
     def looked_at(self, owner: Tensor) -> None:
         """A `.grad` is about to be used."""
-        if owner.node is None:  # one that was there before, such as a frozen parameter, may have a gradient
-            var = self._vars.get(id(owner._data))
-            asked = var is None or var.kind == "state"
-        else:
-            asked = owner.node.op is None
-        if asked:
+        if self._may_have_gradient(owner):
             self._gradient(owner)
+
+    def _may_have_gradient(self, owner: Value) -> bool:
+        """Whether a Tensor is a leaf, or a frozen parameter, which may have a gradient from before."""
+        if owner.node is not None:
+            return owner.node.op is None
+        var = self._vars.get(id(owner._data))
+        return var is None or var.source is owner
 
     def received(self, owner: Tensor, before: Tensor | None) -> None:
         """A leaf's gradient is complete and goes to `.grad`, where `before` was."""
@@ -545,7 +547,7 @@ class Capture(StepWatcher):
         step.args = tuple(self._given(step, x) for x in args)
         if gradients:
             # Frozen ones, too: an optimizer updates what has a gradient.
-            outside = {id(p): p for p in _parameters(args) if p.node is None or p.node.op is None}
+            outside = {id(p): p for p in _parameters(args) if self._may_have_gradient(p)}
             known = self._leaves | self.cleared
             for leaf in (known | outside).values():
                 step.gradients.append((leaf, self._gradient(leaf)))
