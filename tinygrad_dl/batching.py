@@ -142,6 +142,8 @@ def along_one(call: Call) -> Any:
     x, axis = call.inputs[0], call.options["axis"]
     if axis is None:
         return call.run(x.reshape((call.size, prod(call.shape()))), *call.inputs[1:], axis=1)
+    if not call.shape():
+        return None
     return call.run(x, *call.inputs[1:], axis=axes_of(call, axis))
 
 

@@ -232,20 +232,20 @@ def each_example(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def by_example_if_read(name: str, function: Callable[..., Any], *args: Any) -> Any:
-    """function(*args); where it reads values that belong to func.vmap, it is called for each example."""
+def by_example_if_read(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """function(*args, **kwargs); where it reads values that belong to func.vmap, it is called for each example."""
     try:
-        return function(*args)
+        return function(*args, **kwargs)
     except UnreadError:
-        found = [level for _, x in leaves(args) for level in maps_of(x)]
+        found = [level for _, x in leaves([args, kwargs]) for level in maps_of(x)]
         if not found:
             raise
 
-        def call(*args: Any) -> Any:
-            return by_example_if_read(name, function, *args)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return by_example_if_read(name, function, *args, **kwargs)
 
         call.__name__ = name
-        return max(found, key=lambda level: level.number).each(call, args, {})
+        return max(found, key=lambda level: level.number).each(call, args, kwargs)
 
 
 def maps_of(x: Any) -> Iterator[Any]:

@@ -150,6 +150,16 @@ class Form:
     def __getitem__(self, key: Any) -> NoReturn:
         raise unread("the values of a Tensor")
 
+    def _read(self, *others: Any) -> NoReturn:
+        raise unread("the values of a Tensor")
+
+    # Python would answer == by itself, and call a comparison impossible
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __invert__ = __neg__ = __abs__ = _read
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _read
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _read
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __len__ = __iter__ = __contains__ = _read
+    __hash__ = None  # type: ignore[assignment]
+
 
 def unread(what: str) -> UnreadError:
     """The error for reading one value of a Tensor that has one for each example."""
@@ -258,7 +268,7 @@ class BatchLevel(Level):
         self.check_active()
         inputs = [x if isinstance(x, Value) or x is None else convert.coerce(op.name, x) for x in values]
         inputs = [convert.wrap(x) if isinstance(x, np.ndarray) else x for x in inputs]
-        flags = [type(x) is Batched and x.level is self for x in inputs]
+        flags = [isinstance(x, Batched) and x.level is self for x in inputs]
         if modes.strict:
             check_strict_broadcast(op, inputs)
             with lenient_broadcast():
@@ -398,11 +408,11 @@ class ForwardLevel(Level):
 
     def primal(self, x: Any) -> Any:
         """A value without the tangent that it has here."""
-        return x.primal if type(x) is Dual and x.level is self else x
+        return x.primal if isinstance(x, Dual) and x.level is self else x
 
     def tangent(self, x: Any) -> Any:
         """The tangent that a value has here; None if it has none."""
-        return x.tangent if type(x) is Dual and x.level is self else None
+        return x.tangent if isinstance(x, Dual) and x.level is self else None
 
     def note(self, x: Any, tangent: Any) -> None:
         """Remember the tangent of a recorded value, with the batch axes that its array has."""
@@ -464,6 +474,38 @@ class ForwardLevel(Level):
             result = without_node(result)
         return result if tangent is None else dual(result, tangent, self)
 
+    def through(self, function: Callable[..., Sequence[Any]], values: Sequence[Any]) -> list[Any]:
+        """The results of a function that records nodes of its own, with their tangents; no value is batched."""
+        primals, tangents = [self.primal(x) for x in values], [self.tangent(x) for x in values]
+        recording = modes.recording and any(isinstance(x, Value) and x.node is not None for x in primals)
+        given = []
+        for i, t in enumerate(tangents):
+            if t is not None:
+                if primals[i].node is None:
+                    primals[i] = recorded(primals[i])
+                if recording and innermost(primals[i]).node.serial not in self.tangents:
+                    self.note(primals[i], t)
+                given.append((primals[i], t))
+        start = graph.next_serial()
+        before, active = modes.recording, modes.levels
+        modes.recording = True
+        try:
+            results = function(*primals)
+            nodes, _ = autograd.inside([node for x in results for node in nodes_of(x)], start)
+            modes.recording = recording or (before and any(t.node is not None for _, t in given))
+            modes.levels = tuple(level for level in active if level is not self)
+            known = _changes(nodes, *zip(*given))
+        finally:
+            modes.recording, modes.levels = before, active
+        if recording:
+            self.tangents |= {node.serial: known[node.serial] for node in nodes if node.serial in known}
+        moved = []
+        for x in results:
+            tangent = None if x.node is None else known.get(innermost(x).node.serial)
+            x = x if recording else without_node(x)
+            moved.append(x if tangent is None else dual(x, tangent, self))
+        return moved
+
     def _under_batch(self, batch: BatchLevel, op: Any, values: Sequence[Any], options: Sequence[Any]) -> Any:
         """The same where a value is batched by a vmap around this level: all examples at once."""
         inputs = [x if isinstance(x, Value) or x is None else convert.coerce(op.name, x) for x in values]
@@ -496,6 +538,8 @@ def pushforward(node: Node, tangents: Sequence[Any], result: Any) -> Any:
     ]
     if not moved:
         return None
+    if callable(how):  # an operation outside of the registry
+        return as_tangent(how(node, moved), node)
     held = isinstance(result, Held) or any(isinstance(t, Held) for _, t in moved)
     tensors = modes.recording or held or bool(modes.watchers)  # who watches is told of operations
     if how == LINEAR:
@@ -537,6 +581,18 @@ def push_along(
     nodes: Sequence[Node], starts: Sequence[Any], directions: Sequence[Any], ends: Sequence[Any]
 ) -> list[Any]:
     """The changes of recorded values when others change: the nodes between, oldest first, each pushed forward."""
+    known = _changes(nodes, starts, directions)
+    results = []
+    for end in ends:
+        change = None if end.node is None else known.get(end.node.serial)
+        for level in sorted(maps_of(end), key=lambda level: level.number):
+            change = None if change is None else hidden(change, level)
+        results.append(change)
+    return results
+
+
+def _changes(nodes: Sequence[Node], starts: Sequence[Any], directions: Sequence[Any]) -> dict[int, Any]:
+    """The changes of nodes, oldest first, by serial: those of the starts are given."""
     known: dict[int, Any] = {}
     for start, direction in zip(starts, directions):
         for level in sorted(maps_of(start), key=lambda level: -level.number):
@@ -550,13 +606,7 @@ def push_along(
             found = pushforward(node, tangents, None)
             if found is not None:
                 known[node.serial] = found
-    results = []
-    for end in ends:
-        change = None if end.node is None else known.get(end.node.serial)
-        for level in sorted(maps_of(end), key=lambda level: level.number):
-            change = None if change is None else hidden(change, level)
-        results.append(change)
-    return results
+    return known
 
 
 def _symmetric(op: Any, node: Node, serial: int, t: Any, tensors: bool) -> list[Any]:
@@ -681,7 +731,7 @@ def nodes_of(x: Any) -> Iterator[Node]:
     if x.node is not None:
         yield x.node
     while isinstance(x, Held):
-        if type(x) is Dual:
+        if isinstance(x, Dual):
             yield from nodes_of(x.tangent)
         x = x.held
 
@@ -694,7 +744,7 @@ def belongs(x: Any, level: Level) -> bool:
         return True
     return (
         belongs(x.full, level)
-        if type(x) is Batched
+        if isinstance(x, Batched)
         else belongs(x.primal, level) or belongs(x.tangent, level)
     )
 
@@ -706,7 +756,7 @@ def exposed(x: Any, level: BatchLevel) -> Any:
         return broadcast_to(whole, (level.size, *whole.shape))
     if x.level is level:
         return x.full
-    if type(x) is Dual:
+    if isinstance(x, Dual):
         return dual(exposed(x.primal, level), exposed(x.tangent, level), x.level)
     if x.level.number < level.number:
         return broadcast_to(x, (level.size, *x.shape))
@@ -717,7 +767,7 @@ def hidden(x: Any, level: BatchLevel) -> Any:
     """The counterpart of exposed: the value of one example, from one whose first axis is a level's batch axis."""
     if not isinstance(x, Held) or x.level.number < level.number:
         return batched(x, level)
-    if type(x) is Dual:
+    if isinstance(x, Dual):
         return dual(hidden(x.primal, level), hidden(x.tangent, level), x.level)
     return batched(hidden(moveaxis(x.full, 1, 0), level), x.level)
 
@@ -725,7 +775,7 @@ def hidden(x: Any, level: BatchLevel) -> Any:
 def laid_open(x: Any, tangent: Any) -> tuple[Any, Any]:
     """The Tensor of no level that a value is made of, and a tangent of the value with its batch axes."""
     while isinstance(x, Held):
-        if type(x) is Batched:
+        if isinstance(x, Batched):
             tangent = exposed(tangent, x.level)
         x = x.held
     return x, tangent
@@ -733,18 +783,18 @@ def laid_open(x: Any, tangent: Any) -> tuple[Any, Any]:
 
 def without_node(x: Any) -> Any:
     """The same value cut off from the graph, with its tangents."""
-    if type(x) is Batched:
+    if isinstance(x, Batched):
         return batched(without_node(x.full), x.level)
-    if type(x) is Dual:
+    if isinstance(x, Dual):
         return dual(without_node(x.primal), without_node(x.tangent), x.level)
     return convert.wrap(x._data) if x.node is not None else x
 
 
 def recorded(x: Any) -> Any:
     """The same value as a leaf that requires grad, or connected to it if it requires grad."""
-    if type(x) is Batched:
+    if isinstance(x, Batched):
         return batched(recorded(x.full), x.level)
-    if type(x) is Dual:
+    if isinstance(x, Dual):
         primal = recorded(x.primal)
         x.level.note(primal, x.tangent)
         return dual(primal, x.tangent, x.level)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from math import log
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_dl import Tensor, nn
+from tinygrad_dl import Tensor, func, nn
 from tinygrad_dl.autograd import grad
+from tinygrad_dl.errors import GraphError
 from tinygrad_dl.nn import functional as F
 
 
@@ -166,3 +168,31 @@ def test_the_recorded_gradient_of_cross_entropy_is_exact_for_huge_logits() -> No
     assert g.tolist() == [[1, -1], [-0.5, 0.5]]
     (second,) = grad(g[1, 0], [x])
     assert second.tolist() == [[0, 0], [0.25, -0.25]]
+
+
+def test_weights_of_classes_have_a_gradient_with_probabilities_and_an_error_with_classes() -> None:
+    rng = np.random.default_rng(0)
+    x, target, w = rng.standard_normal((4, 3)), rng.dirichlet(np.ones(3), 4), np.array([1.0, 2.0, 0.5])
+    by_weight = -(target * (x - np.log(np.exp(x).sum(1, keepdims=True)))).mean(0)
+    gradient = func.grad(lambda w: F.cross_entropy(x, target, weight=w))(w)
+    np.testing.assert_allclose(gradient, by_weight)
+    change = func.jvp(lambda w: F.cross_entropy(x, target, weight=w), (w,), (w,))[1]
+    np.testing.assert_allclose(change, by_weight @ w)
+    classes = np.array([0, 2, 1, 1])
+    message = (
+        "cross_entropy: no derivative with respect to weight for targets of classes. Call .detach() on it if no "
+        "gradient should flow, or give targets of probabilities."
+    )
+    with pytest.raises(GraphError, match=f"^{re.escape(message)}$"):
+        F.cross_entropy(x, classes, weight=Tensor(w, requires_grad=True))
+    with pytest.raises(GraphError, match="no derivative with respect to weight"):
+        func.jvp(lambda w: F.cross_entropy(x, classes, weight=w), (w,), (w,))
+    each = func.vmap(lambda w: F.cross_entropy(x, classes, weight=w, reduction="sum"))(np.stack([w, 2 * w]))
+    one = F.cross_entropy(x, classes, weight=w, reduction="sum")
+    np.testing.assert_allclose(each, [one, 2 * one])
+
+
+def test_weights_of_classes_have_a_gradient_in_nll_loss() -> None:
+    log_p, classes = np.log([[0.2, 0.8], [0.5, 0.5]]), np.array([0, 1])
+    gradient = func.grad(lambda w: F.nll_loss(log_p, classes, w, reduction="sum"))(np.array([1.0, 3.0]))
+    np.testing.assert_allclose(gradient, [-np.log(0.2), -np.log(0.5)])

@@ -152,7 +152,7 @@ def min(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 def _normalized(axis: Axis, ndim: int) -> tuple[int, ...]:
-    return tuple(a % ndim for a in _axes(axis, ndim))
+    return tuple(a % ndim for a in _axes(axis, ndim)) if ndim else ()
 
 
 def _without_itself(x: NDArray, axis: Axis) -> NDArray:

@@ -192,6 +192,8 @@ def expand_dims(x: NDArray, /, axis: int | Sequence[int] = 0) -> Any:
 
 def _squeeze_all(call: Call) -> Any:
     axis = call.options["axis"]
+    if not call.shape() and axis is not None:  # NumPy takes axis 0 of a number
+        return None
     ones = tuple(a for a, size in enumerate(call.shape()) if size == 1)
     return call.run(*call.inputs, axis=batching.axes_of(call, ones if axis is None else axis))
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.dispatch import by_example_if_read
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import active, tell
+from tinygrad_dl.modes import active, modes, tell
 from tinygrad_dl.tensor import Tensor as CoreTensor
 from tinygrad_dl.torch.dtypes import Size, device, dtype, numpy_of
 
@@ -24,6 +25,7 @@ _kind: Any = CoreTensor
 # The class of this layer -> the core's, and the other way round; more are made under func.vmap and func.jvp.
 _core_of: dict[type, type] = {}
 _kind_of: dict[type, type] = {}
+F = TypeVar("F", bound=Callable[..., Any])
 _SLOTS = tuple(Value.__dict__[name] for name in ("_data", "node", "_grad", "_name"))
 _NUMBERS = frozenset((int, float, bool, str, type(None), complex, slice))
 
@@ -244,7 +246,10 @@ def function(f: Callable[..., Any] | None = None, /, *, view: bool = False, lazy
         if any(x is None for x in seen):  # called by code of the core
             return inner(*lowered, **named)
         with np.errstate(all="ignore"):  # PyTorch does not warn of nan and infinities
-            result = inner(*lowered, **named)
+            if modes.levels:
+                result = by_example_if_read(inner.__name__, inner, *lowered, **named)
+            else:
+                result = inner(*lowered, **named)
         result = connect(lift(result), seen, view)
         if lazy and seen:
             stand_in(result, seen[0])
@@ -255,6 +260,22 @@ def function(f: Callable[..., Any] | None = None, /, *, view: bool = False, lazy
     call.core = inner  # type: ignore[attr-defined]
     call.__doc__ = without_example(inner.__doc__)
     return call
+
+
+def by_example(f: F) -> F:
+    """A function of this layer's Tensors that reads values: inside of func.vmap it is called for each example."""
+
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return lower(f(*[lift(x) for x in args], **{key: lift(x) for key, x in kwargs.items()}))
+
+    @wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not modes.levels:
+            return f(*args, **kwargs)
+        given, named = [lower(x) for x in args], {key: lower(x) for key, x in kwargs.items()}
+        return lift(by_example_if_read(f.__name__, inner, *given, **named))
+
+    return call  # type: ignore[return-value]
 
 
 def without_example(text: str | None) -> str:

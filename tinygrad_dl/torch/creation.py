@@ -12,7 +12,7 @@ from tinygrad_dl import config, convert
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import into, is_ours, made
 from tinygrad_dl.torch.dtypes import check_device, numpy_of, of
-from tinygrad_dl.torch.random import generator_of
+from tinygrad_dl.torch.random import drawing, generator_of
 from tinygrad_dl.torch.shaping import sizes
 from tinygrad_dl.torch.tensor import Tensor
 
@@ -328,6 +328,7 @@ def _real_kind(dtype: Any) -> Any:
     return kind
 
 
+@drawing
 def rand(
     *size: Any,
     generator: Any = None,
@@ -353,6 +354,7 @@ def normals_of(generator: Any, shape: Any, mean: float, std: float, kind: Any) -
     return generator.normals(shape, mean, std, kind)
 
 
+@drawing
 def randn(
     *size: Any,
     generator: Any = None,
@@ -369,6 +371,7 @@ def randn(
     return _finished(normals_of(generator_of(generator), shape, 0.0, 1.0, kind), requires_grad, device, out)
 
 
+@drawing
 def randint(
     low: Any,
     high: Any = None,
@@ -394,6 +397,7 @@ def randint(
     )
 
 
+@drawing
 def randperm(
     n: int,
     *,
@@ -436,6 +440,7 @@ def _known(how: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in how.items() if key != "memory_format"}
 
 
+@drawing
 def normal(
     mean: Any = 0.0,
     std: Any = 1.0,
@@ -460,6 +465,7 @@ def normal(
     return _finished((drawn * s + m).astype(kind), requires_grad, device, out)
 
 
+@drawing
 def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = None) -> Any:
     """Ones with the probabilities given, zeros otherwise."""
     data = input._data if p is None else np.broadcast_to(np.asarray(p, input._data.dtype), input._data.shape)
@@ -470,6 +476,7 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = No
     return _finished(found.astype(input._data.dtype), out=out)
 
 
+@drawing
 def multinomial(
     input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None
 ) -> Any:
@@ -509,6 +516,7 @@ def multinomial(
     return _finished(found.reshape((*weights.shape[:-1], num_samples)).astype(np.int64), out=out)
 
 
+@drawing
 def poisson(input: Any, generator: Any = None) -> Any:
     """Numbers of the Poisson distributions with the rates given."""
     if (input._data < 0).any():
@@ -516,6 +524,7 @@ def poisson(input: Any, generator: Any = None) -> Any:
     return made(generator_of(generator).poissons(input._data).astype(input._data.dtype))
 
 
+@drawing
 def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
     """Numbers of successes of `count` trials."""
     if (count._data < 0).any() or (count._data != np.floor(count._data)).any():

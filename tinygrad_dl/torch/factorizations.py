@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.torch import creation
-from tinygrad_dl.torch.boundary import computed, made
+from tinygrad_dl.torch.boundary import by_example, computed, made
 from tinygrad_dl.torch.custom import Function
 from tinygrad_dl.torch.registry import METHODS, TORCH
 
@@ -40,9 +40,8 @@ def _pivots(a: np.ndarray, pivot: bool) -> np.ndarray:
     found = np.broadcast_to(np.arange(1, n + 1, dtype=np.int32), (*a.shape[:-2], n)).copy()
     if not pivot:
         return found
-    flat, rows = a.reshape(-1, *a.shape[-2:]), found.reshape(-1, n)
-    for matrix, out in zip(flat, rows):
-        x = matrix.copy()
+    for place in np.ndindex(a.shape[:-2]):
+        x, out = a[place].copy(), found[place]
         for k in range(n):
             column = x[k:, k]  # LAPACK's size of a complex number is |re| + |im|
             best = k + int(np.argmax(np.abs(column.real) + np.abs(column.imag)))
@@ -57,8 +56,9 @@ def _pivots(a: np.ndarray, pivot: bool) -> np.ndarray:
 def _order(pivots: np.ndarray, rows: int) -> np.ndarray:
     """The order of rows after all exchanges."""
     order = np.broadcast_to(np.arange(rows), (*pivots.shape[:-1], rows)).copy()
-    for one, exchanges in zip(order.reshape(-1, rows), pivots.reshape(-1, pivots.shape[-1])):
-        for k, other in enumerate(exchanges.tolist()):
+    for place in np.ndindex(pivots.shape[:-1]):
+        one = order[place]
+        for k, other in enumerate(pivots[place].tolist()):
             one[[k, other - 1]] = one[[other - 1, k]]
     return order
 
@@ -125,12 +125,14 @@ def _permutation(order: np.ndarray, dtype: Any) -> Any:
     return made(np.swapaxes(np.eye(order.shape[-1], dtype=dtype)[order], -1, -2).copy())
 
 
+@by_example
 def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """(P, L, U) with A = P @ L @ U."""
     pivots, lower, upper = _parts(A, pivot)
     return lu_result(_permutation(_order(pivots, A.shape[-2]), A._data.dtype), lower, upper)
 
 
+@by_example
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """L and U in one matrix, the exchanges of rows, and the number of the first pivot that is 0, or 0."""
     pivots, lower, upper = _parts(A, pivot)
@@ -158,6 +160,7 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     return lu_factor_result(*lu_factor_ex(A, pivot=pivot, check_errors=False)[:2])
 
 
+@by_example
 def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
     """(P, L, U) of what lu_factor gives."""
     m, n = LU_data.shape[-2:]
@@ -171,6 +174,7 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_piv
     return lu_result(_permutation(order, LU_data._data.dtype) if unpack_pivots else empty, lower, upper)
 
 
+@by_example
 def lu_solve(
     LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None
 ) -> Any:
@@ -191,6 +195,7 @@ def _old_lu_solve(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> A
     return lu_solve(LU_data, LU_pivots, b)
 
 
+@by_example
 def _old_lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
     """L and U in one matrix, and the exchanges of rows."""
     found = lu_factor_ex(A, pivot=pivot)
@@ -221,11 +226,12 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
     return _reflected(A, tau, start, True, False)
 
 
+@by_example
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """The QR factorization as reflections: R on and above the diagonal, the vectors below it, and their factors."""
     computed("geqrf")
     a = input._data
-    raw = [np.linalg.qr(x, "raw") for x in a.reshape(-1, *a.shape[-2:])]
+    raw = [np.linalg.qr(a[place], "raw") for place in np.ndindex(a.shape[:-2])]
     k = min(a.shape[-2:])
     packed = np.array([h.T for h, _ in raw]).reshape(a.shape).astype(a.dtype)
     return geqrf_result(

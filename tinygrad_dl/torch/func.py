@@ -28,31 +28,16 @@ def _outer(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def grad(func: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
     """The function that gives the gradient of a function of one value."""
-    both = grad_and_value(func, argnums, has_aux)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        found, value = both(*args, **kwargs)
-        return (found, value[1]) if has_aux else found
-
-    return call
+    return _outer(core.grad(_inner(func), argnums, has_aux))
 
 
 def grad_and_value(func: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
     """The function that gives gradient and value."""
-    aux: list[Any] = []
-
-    def plain(*args: Any, **kwargs: Any) -> Any:
-        out = func(*args, **kwargs)
-        if has_aux:
-            aux[:] = [out[1]]
-            return out[0]
-        return out
-
-    inner = core.value_and_grad(_inner(plain), argnums)
+    both = _outer(core.value_and_grad(_inner(func), argnums, has_aux))
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        value, found = lift(inner(*[lower(x) for x in args], **{k: lower(x) for k, x in kwargs.items()}))
-        return (found, (value, aux[0])) if has_aux else (found, value)
+        value, found = both(*args, **kwargs)
+        return found, value
 
     return call
 
@@ -61,29 +46,35 @@ def vmap(
     func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: Any = "error", *, chunk_size: Any = None
 ) -> Any:
     """The function on batches: `func` sees one example at a time."""
-    return _outer(core.vmap(_inner(func), in_dims, out_dims, randomness=randomness))
+    return _outer(core.vmap(_inner(func), in_dims, out_dims, randomness=randomness, chunk_size=chunk_size))
 
 
 def vjp(func: Any, *primals: Any, has_aux: bool = False) -> Any:
     """(value, the function from a gradient of the result to those of the arguments)."""
-    value, pull = core.vjp(_inner(func), *[lower(x) for x in primals])
+    value, pull, *aux = core.vjp(_inner(func), *[lower(x) for x in primals], has_aux=has_aux)
 
     def back(*cotangents: Any, **how: Any) -> Any:
-        found = lift(pull(*[lower(x) for x in cotangents]))
-        return found if isinstance(found, tuple) else (found,)
+        # One gradient for each result, as PyTorch takes them, or the structure of the results
+        one = len(cotangents) == 1 or not isinstance(value, (tuple, list))
+        return lift(pull(lower(cotangents[0]) if one else type(value)(lower(x) for x in cotangents)))
 
-    return lift(value), back
+    return (lift(value), back, *map(lift, aux))
 
 
 def jvp(func: Any, primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
     """(value, its derivative along the tangents)."""
-    return lift(core.jvp(_inner(func), tuple(lower(x) for x in primals), tuple(lower(x) for x in tangents)))
+    return lift(core.jvp(_inner(func), tuple(map(lower, primals)), tuple(map(lower, tangents)), has_aux))
 
 
 def linearize(func: Any, *primals: Any) -> Any:
     """(value, the function from tangents to the derivative along them), computed at the primals once."""
     value, along = core.linearize(_inner(func), *[lower(x) for x in primals])
     return lift(value), _outer(along)
+
+
+def functionalize(func: Any, *, remove: str = "mutations") -> Any:
+    """The function as it is: what it writes in place it writes to copies here, wherever a transformation runs it."""
+    return func
 
 
 def replace_all_batch_norm_modules_(root: Any) -> Any:
@@ -99,7 +90,8 @@ def replace_all_batch_norm_modules_(root: Any) -> Any:
 
 def _jacobian(name: str) -> Any:
     def transform(func: Any, argnums: Any = 0, has_aux: bool = False, **how: Any) -> Any:
-        return _outer(getattr(core, name)(_inner(func), argnums))
+        how.pop("randomness", None)  # tangents do not change what is drawn
+        return _outer(getattr(core, name)(_inner(func), argnums, has_aux, **how))
 
     transform.__name__, transform.__doc__ = name, without_example(getattr(core, name).__doc__)
     return transform

@@ -183,7 +183,7 @@ def scatter(
     """out[index[i, j], j] = src[i, j], along axis 0 for example; `reduce`: "add" or "multiply"."""
     given = _source(value if src is None else src, index, input.dtype)
     if not input.ndim:
-        return tg.reshape(given, ()) * 1 if index.size else input * 1
+        return tg.where(index.size > 0, tg.reshape(given, ()), input) if index.size else input * 1
     dim = checked_dim(input, dim)
     if not index.size:
         return input * 1
@@ -240,7 +240,8 @@ def scatter_reduce(
         np.add.at(n, key, theirs.astype(kind))
         n = np.maximum(n + mine, 1)
         out = (tg.where(mine, input, 0) + place(tg.where(theirs, given, 0), key, shape)) / n
-        out._data = best
+        if out.level is None:
+            out._data = best  # exactly one of the values, where the sum above is rounded
         return out
     if reduce == "prod":
         out = tg.where(own, input, 1)

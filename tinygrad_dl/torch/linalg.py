@@ -21,10 +21,11 @@ from tinygrad_dl.torch.factorizations import lu as lu
 from tinygrad_dl.torch.factorizations import lu_factor as lu_factor
 from tinygrad_dl.torch.factorizations import lu_factor_ex as lu_factor_ex
 from tinygrad_dl.torch.factorizations import lu_solve as lu_solve
+from tinygrad_dl.torch.products import vander as powers_of
 from tinygrad_dl.torch.reductions import axes
 from tinygrad_dl.torch.registry import TORCH
 
-for _name in ("det", "slogdet", "inv", "matmul", "matrix_power", "matrix_exp", "cross", "diagonal", "vander"):
+for _name in ("det", "slogdet", "inv", "matmul", "matrix_power", "matrix_exp", "cross", "diagonal"):
     globals()[_name] = TORCH[_name]
 for _name in ("eigvals", "cond", "multi_dot", "eig"):
     globals()[_name] = function(getattr(core, _name))
@@ -47,7 +48,7 @@ def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
 def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The norm of vectors."""
     x = x if dtype is None else astype(x, dtype)
-    return core.vector_norm(x, axis=axes(dim), keepdims=keepdim, ord=ord)
+    return core.vector_norm(x, axis=axes(dim, x), keepdims=keepdim, ord=ord)
 
 
 @function
@@ -68,11 +69,11 @@ def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dty
     """The norm of a vector, of a matrix, or of all elements."""
     x = A if dtype is None else astype(A, dtype)
     if ord is None:
-        return core.vector_norm(x, axis=axes(dim), keepdims=keepdim)
+        return core.vector_norm(x, axis=axes(dim, x), keepdims=keepdim)
     pair = (isinstance(dim, (tuple, list)) and len(dim) == 2) or (dim is None and x.ndim == 2)
     if pair:
         return matrix_norm.core(x, ord, (-2, -1) if dim is None else tuple(dim), keepdim)
-    return core.vector_norm(x, axis=axes(dim), keepdims=keepdim, ord=ord)
+    return core.vector_norm(x, axis=axes(dim, x), keepdims=keepdim, ord=ord)
 
 
 @function
@@ -186,16 +187,39 @@ def pinv(A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None
 
 @function
 def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
-    """(solution, residuals, rank, singular values) of the least squares problem."""
-    if A.ndim == 2:
-        return core.lstsq(A, B)
-    vectors = B.ndim == A.ndim - 1  # a batch of vectors
-    B = tg.expand_dims(B, axis=-1) if vectors else B
-    solution = (core.pinv(A) if rcond is None else core.pinv(A, rtol=rcond)) @ B
-    rank = wrapped(np.asarray(np.linalg.matrix_rank(A._data), np.int64))
-    empty = wrapped(np.zeros(0, A.dtype))
+    """(solution, residuals, rank, singular values) of the least squares problem.
+
+    As in LAPACK, the driver says what comes beside the solution: "gels" the residuals, "gelsy" (the default) the rank,
+    "gelsd" and "gelss" all. Residuals are those of more equations than unknowns and full rank.
+    """
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError(
+            "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
+        )
+    vectors = B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1])
+    right = tg.expand_dims(B, axis=-1) if vectors else B
+    m, n = A.shape[-2:]
+    values = np.linalg.svd(A._data, compute_uv=False)
+    limit = np.finfo(A.dtype).eps * max(m, n) if rcond is None else rcond
+    rank = np.asarray((values > limit * values.max(-1, initial=0, keepdims=True)).sum(-1), np.int64)
+    full = bool((rank == min(m, n)).all())
+    if A.ndim == 2 and right.ndim == 2 and full:
+        solution = core.lstsq(A, right)[0]
+    else:
+        solution = core.pinv(A, rtol=limit) @ right
+    empty = wrapped(np.zeros(0, values.dtype))
+    residuals, ranks = empty, wrapped(np.zeros(0, np.int64) if driver == "gels" else rank)
+    if m > n and full and driver in ("gels", "gelsd", "gelss"):
+        residuals = tg.sum(tg.abs(A @ solution - right) ** 2, -2)
     found = tg.squeeze(solution, axis=-1) if vectors else solution
-    return LstsqResult(found, empty, rank, empty)
+    kept = wrapped(values) if driver in ("gelsd", "gelss") else empty
+    return LstsqResult(found, residuals, ranks, kept)
+
+
+@function
+def vander(x: Any, *, N: Any = None) -> Any:
+    """The powers of each element, from 0 on."""
+    return powers_of.core(x, N, increasing=True)
 
 
 @function

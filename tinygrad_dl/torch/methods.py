@@ -14,7 +14,7 @@ from tinygrad_dl.torch import indexing as indexing  # they enter their functions
 from tinygrad_dl.torch import products as products
 from tinygrad_dl.torch.boundary import function, hold, is_ours, lift, lower, made
 from tinygrad_dl.torch.dtypes import check_device, device, dtype, numpy_of
-from tinygrad_dl.torch.random import generator_of
+from tinygrad_dl.torch.random import drawing, generator_of
 from tinygrad_dl.torch.registry import IN_PLACE, METHODS, TORCH
 from tinygrad_dl.torch.tensor import _OPERATORS, Tensor, assign
 
@@ -262,9 +262,13 @@ def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
 
 
 def _drawing(what: str, draw: Callable[..., Any]) -> Any:
-    def method(self: Any, *args: Any, generator: Any = None, **kwargs: Any) -> Any:
-        array = draw(generator_of(generator), self._data.shape, self._data.dtype, *args, **kwargs)
-        return assign(self, made(np.asarray(array).astype(self._data.dtype)), what)
+    @drawing
+    def drawn(like: Any, *args: Any, generator: Any = None, **kwargs: Any) -> Any:
+        array = draw(generator_of(generator), like._data.shape, like._data.dtype, *args, **kwargs)
+        return made(np.asarray(array).astype(like._data.dtype))
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return assign(self, drawn(self, *args, **kwargs), what)
 
     method.__name__, method.__doc__ = what, f"Filled with random numbers: {what[:-1]}."
     return method

@@ -37,44 +37,45 @@ def set_printoptions(
 
 
 class Formatter:
-    """One width and style for all numbers of a Tensor."""
+    """One width and style for all numbers of an array; those that are 0 or not finite do not count."""
 
     def __init__(self, data: Any) -> None:
         self.floating, self.int_mode, self.sci_mode, self.width = data.dtype.kind == "f", True, False, 1
-        if not self.floating:
-            self.width = max([1, *(len(str(v)) for v in data.reshape(-1).tolist())])
-            return
         values = data.reshape(-1)
-        usable = np.abs(values[np.isfinite(values) & (values != 0)]).astype(np.float64)
-        precision = OPTIONS["precision"]
-        if usable.size:
-            low, high = float(usable.min()), float(usable.max())
-            self.int_mode = bool((usable == np.ceil(usable)).all())
-            if self.int_mode:
-                self.sci_mode = high / low > 1000.0 or high > 1.0e8
-            else:
+        if self.floating:
+            values = values[np.isfinite(values) & (values != 0)]
+            if values.size:
+                sizes = np.abs(values)
+                low, high = float(sizes.min()), float(sizes.max())
+                self.int_mode = bool((values == np.ceil(values)).all())
                 self.sci_mode = high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4
-        if OPTIONS["sci_mode"] is not None:
-            self.sci_mode = OPTIONS["sci_mode"]
-        self.precision = precision
-        # the widths of numbers that are 0 or not finite do not count, as in PyTorch
-        counted = values[np.isfinite(values) & (values != 0)].tolist()
-        if self.int_mode and not self.sci_mode:
-            self.width = max([1, *(len(f"{v:.0f}") + 1 for v in counted)])
-        else:
-            self.width = max([1, *(len(self._number(v)) for v in counted)])
+                if OPTIONS["sci_mode"] is not None:
+                    self.sci_mode = OPTIONS["sci_mode"]
+        self.width = max([1, *(len(self._number(v)) for v in values.tolist())])
 
-    def _number(self, v: float) -> str:
+    def _number(self, v: Any) -> str:
+        if not self.floating:
+            return str(v)
         if self.sci_mode:
-            return f"{v:.{self.precision}e}"
+            return f"{v:.{OPTIONS['precision']}e}"
         if self.int_mode:
-            text = f"{v:.0f}"
-            return text if math.isinf(v) or math.isnan(v) else text + "."
-        return f"{v:.{self.precision}f}"
+            return f"{v:.0f}" + ("." if math.isfinite(v) else "")
+        return f"{v:.{OPTIONS['precision']}f}"
 
     def __call__(self, v: Any) -> str:
-        text = self._number(v) if self.floating else str(v)
-        return text.rjust(self.width)
+        return self._number(v).rjust(self.width)
+
+
+class ComplexFormatter:
+    """The same for complex numbers, whose parts have a style each."""
+
+    def __init__(self, data: Any) -> None:
+        self.real, self.imag = Formatter(data.real), Formatter(data.imag)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, v: Any) -> str:
+        imag = self.imag(v.imag).lstrip()
+        return f"{self.real(v.real)}{'' if imag[0] == '-' else '+'}{imag}j"
 
 
 def _text(data: Any, indent: int, summarize: bool, format: Any) -> str:
@@ -82,17 +83,14 @@ def _text(data: Any, indent: int, summarize: bool, format: Any) -> str:
     if data.ndim == 0:
         return str(format(data.item()))
     cut = summarize and len(data) > 2 * edge
+    rows = [*data[:edge], None, *data[-edge:]] if cut else list(data)
     if data.ndim == 1:
-        values = [*data[:edge].tolist(), None, *data[-edge:].tolist()] if cut else data.tolist()
-        items = [" ..." if v is None else format(v) for v in values]
-        length = max(
-            1, int((OPTIONS["linewidth"] - indent) // (max(len(format(0)), getattr(format, "width", 1)) + 2))
-        )
+        items = [" ..." if v is None else format(v.item()) for v in rows]
+        length = max(1, (OPTIONS["linewidth"] - indent) // (format.width + 2))
         lines = [items[i : i + length] for i in range(0, len(items), length)] or [[]]
         return "[" + (",\n" + " " * (indent + 1)).join(", ".join(line) for line in lines) + "]"
-    rows = [*data[:edge], None, *data[-edge:]] if cut else list(data)
     parts = ["..." if row is None else _text(row, indent + 1, summarize, format) for row in rows]
-    gap = ",\n" * (data.ndim - 1) + " " * (indent + 1)
+    gap = "," + "\n" * (data.ndim - 1) + " " * (indent + 1)
     return "[" + gap.join(parts) + "]"
 
 
@@ -106,32 +104,36 @@ def text(x: Any, name: str = "tensor") -> str:
     data = x._data
     suffixes = []
     if not data.size:
-        if data.shape != (0,):
+        if data.ndim != 1:
             suffixes.append(f"size={tuple(data.shape)}")
         body = "[]"
-    elif data.dtype.kind == "c":
-        real, imag = Formatter(data.real), Formatter(data.imag)
-
-        def both(v: Any) -> str:
-            v = complex(v)
-            sign = "-" if math.copysign(1, v.imag) < 0 else "+"
-            return f"{real(v.real)}{sign}{imag(abs(v.imag)).strip()}j"
-
-        body = _text(data, len(prefix), data.size > OPTIONS["threshold"], both)
     else:
         summarize = data.size > OPTIONS["threshold"]
-        shown = _shown(data) if summarize else data
-        body = _text(data, len(prefix), summarize, Formatter(shown))
-    standard = data.dtype in ("int64", "bool") or (
-        x.dtype == get_default_dtype() or x.dtype == get_default_dtype().to_complex()
-    )
-    if not standard or (not data.size and data.dtype != get_default_dtype().dtype):
+        kind = ComplexFormatter if data.dtype.kind == "c" else Formatter
+        body = _text(data, len(prefix), summarize, kind(_shown(data) if summarize else data))
+    default = get_default_dtype()
+    if x.dtype != default and (
+        not data.size or (data.dtype not in ("int64", "bool") and x.dtype != default.to_complex())
+    ):
         suffixes.append(f"dtype={x.dtype}")
     if x.grad_fn is not None:
         suffixes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:
         suffixes.append("requires_grad=True")
-    return prefix + ", ".join([body, *suffixes]) + ")"
+    return prefix + body + _after(prefix + body, suffixes, len(prefix)) + ")"
+
+
+def _after(body: str, suffixes: list[str], indent: int) -> str:
+    """What follows the numbers, on new lines where it does not fit."""
+    parts, end = [], len(body) - body.rfind("\n") + 1
+    for suffix in suffixes:
+        if end + len(suffix) + 2 > OPTIONS["linewidth"]:
+            parts.append(",\n" + " " * indent + suffix)
+            end = indent + len(suffix)
+        else:
+            parts.append(", " + suffix)
+            end += len(suffix) + 2
+    return "".join(parts)
 
 
 def _shown(data: Any) -> Any:

@@ -144,14 +144,25 @@ def einsum(equation: Any, *operands: Any) -> Any:
         operands, equation = tuple(equation), operands[0]
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
-    return tg.einsum(equation.replace(" ", ""), *operands)
+    given, arrow, wanted = equation.replace(" ", "").partition("->")
+    if (
+        arrow and "..." in given and "..." not in wanted
+    ):  # PyTorch sums over axes that are not named at the end
+        out = tg.einsum(f"{given}->...{wanted}", *operands)
+        return tg.sum(out, tuple(range(out.ndim - len(wanted))))
+    return tg.einsum(given + arrow + wanted, *operands)
 
 
 @public(view=True, method=False)
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """Sums of products along several axes."""
     if isinstance(dims, (list, tuple)):
-        dims = tuple(tuple(d) if isinstance(d, (list, tuple)) else d for d in dims)
+        first, second = dims = tuple([d] if isinstance(d, int) else list(d) for d in dims)
+        for i, j in zip(first, second):  # an axis of size 1 stands for all of the other's
+            if a.shape[i] == 1 != b.shape[j]:
+                b = tg.sum(b, j, keepdims=True)
+            elif b.shape[j] == 1 != a.shape[i]:
+                a = tg.sum(a, i, keepdims=True)
     return tg.tensordot(a, b, dims)
 
 
@@ -186,11 +197,12 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
 @public(view=True, method=False)
 def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     """The powers of each element in columns."""
-    n = x.shape[0] if N is None else N
+    x = x if x.ndim else tg.reshape(x, (1,))
+    n = x.shape[-1] if N is None else N
     powers = np.arange(n) if increasing else np.arange(n)[::-1]
-    return (
-        wrapped(x._data[:, None] ** powers) if x.dtype.kind in "iu" else x[:, None] ** powers.astype(x.dtype)
-    )
+    if x.dtype.kind in "iu":
+        return wrapped(x._data[..., None] ** powers)
+    return x[..., None] ** powers.astype(x.dtype)
 
 
 @public(view=True)

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygrad_dl.errors import DTypeError, ValueRangeError
-from tinygrad_dl.modes import active, tell
+from tinygrad_dl.errors import DTypeError, UnreadError, ValueRangeError
+from tinygrad_dl.modes import active, modes, tell
+from tinygrad_dl.torch.boundary import is_ours, lift, lower
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # rand of float32 takes 24 bits of one number, float64 takes 53 bits of two.
 _BITS32, _SCALE32 = np.uint64((1 << 24) - 1), np.float32(2.0**-24)
@@ -441,10 +446,55 @@ def _dropout_draws() -> DropoutDraws:
 
 def generator_of(given: Any) -> Generator:
     """The generator given, or the default one."""
+    if modes.levels:
+        for level in modes.levels:
+            if level.visible and level.randomness != "same":
+                raise RuntimeError(
+                    "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+                    "'different' randomness flags on vmap or perform the randomness operation out of vmap"
+                    if level.randomness == "error"
+                    else "vmap: this random operation does not draw differently for each example. Draw before vmap."
+                )
     found: Generator = default_generator if given is None else given
     if not isinstance(found, Generator):
         raise DTypeError(f"generator: expected a torch.Generator, got {type(given).__name__}")
     return found
+
+
+def drawing(f: F) -> F:
+    """A function that draws: inside of func.vmap with randomness="different", it is called for each example."""
+
+    @wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        mapped = [level for level in modes.levels if level.visible] if modes.levels else ()
+        if not mapped:
+            return f(*args, **kwargs)
+        if mapped[-1].randomness != "different":
+            generator_of(None)  # raises where nothing may be drawn
+            try:
+                return f(*args, **kwargs)
+            except UnreadError:
+                raise RuntimeError(
+                    "Vmap does not currently support same randomness with a batched tensor input. "
+                    "Please use different randomness with vmap"
+                ) from None
+        level, lifted = mapped[-1], any(is_ours(x) for x in args)
+
+        def one(*given: Any, **named: Any) -> Any:
+            nonlocal lifted
+            before, modes.levels = modes.levels, tuple(x for x in modes.levels if x is not level)
+            try:
+                result = call(*(map(lift, given) if lifted else given), **named)
+            finally:
+                modes.levels = before
+            lifted = lifted or is_ours(result)
+            return lower(result)
+
+        one.__name__ = f.__name__
+        results = level.each(one, tuple(lower(x) if is_ours(x) else x for x in args), kwargs)
+        return lift(results) if lifted else results
+
+    return call  # type: ignore[return-value]
 
 
 def manual_seed(seed: int) -> Generator:

@@ -31,10 +31,14 @@ MedianPair, ModePair, KthPair = _pair("median"), _pair("mode"), _pair("kthvalue"
 CummaxPair, CumminPair = _pair("cummax"), _pair("cummin")
 
 
-def axes(dim: Any) -> Any:
-    """PyTorch's dim as the core's axis: lists are tuples, and an empty one stands for all."""
+def axes(dim: Any, x: Any) -> Any:
+    """PyTorch's dim as the core's axis: lists are tuples, and an empty one, or axis 0 of a number, stands for all."""
     if isinstance(dim, (list, tuple)):
-        return tuple(int(d) for d in dim) or None
+        dim = tuple(int(d) for d in dim) or None
+    if dim is not None and not x.ndim:
+        for d in dim if isinstance(dim, tuple) else (dim,):
+            checked_dim(x, d)
+        return None
     return dim
 
 
@@ -58,7 +62,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
     x = _of_dtype(input, dtype)
     if dtype is None and x.dtype.kind in "biu":
         x = astype(x, np.int64)
-    return tg.sum(x, axes(dim), keepdims=keepdim)
+    return tg.sum(x, axes(dim, x), keepdims=keepdim)
 
 
 @public
@@ -77,8 +81,8 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
             f"{x.dtype}"
         )
     if not x.size:  # nan, of which NumPy would warn
-        return tg.sum(x, axes(dim), keepdims=keepdim) * math.nan
-    return tg.mean(x, axes(dim), keepdims=keepdim)
+        return tg.sum(x, axes(dim, x), keepdims=keepdim) * math.nan
+    return tg.mean(x, axes(dim, x), keepdims=keepdim)
 
 
 @public
@@ -86,7 +90,7 @@ def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     """The mean of what is not nan."""
     x = _of_dtype(input, dtype)
     there = astype(tg.logical_not(tg.isnan(x)), x.dtype)
-    return nansum.core(x, dim, keepdim) / tg.sum(there, axes(dim), keepdims=keepdim)
+    return nansum.core(x, dim, keepdim) / tg.sum(there, axes(dim, there), keepdims=keepdim)
 
 
 @public
@@ -95,15 +99,15 @@ def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     x = _of_dtype(input, dtype)
     if dtype is None and x.dtype.kind in "biu":
         x = astype(x, np.int64)
-    return tg.prod(x, axes(dim), keepdims=keepdim)
+    return tg.prod(x, axes(dim, x), keepdims=keepdim)
 
 
-def _spread_arguments(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, Any]:
+def _spread_arguments(x: Any, dim: Any, unbiased: Any, correction: Any) -> tuple[Any, Any]:
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
-    return axes(dim), correction
+    return axes(dim, x), correction
 
 
 def _unsafe(x: Any, dim: Any, correction: Any) -> bool:
@@ -130,7 +134,7 @@ def var(
     input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Any:
     """The variance, divided by n - 1 unless `correction` or `unbiased` says otherwise."""
-    dim, correction = _spread_arguments(dim, unbiased, correction)
+    dim, correction = _spread_arguments(input, dim, unbiased, correction)
     if _unsafe(input, dim, correction):
         _warn_of_freedom("var")
     with np.errstate(all="ignore"):
@@ -142,7 +146,7 @@ def std(
     input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Any:
     """The standard deviation, of n - 1 unless `correction` or `unbiased` says otherwise."""
-    dim, correction = _spread_arguments(dim, unbiased, correction)
+    dim, correction = _spread_arguments(input, dim, unbiased, correction)
     if _unsafe(input, dim, correction):
         _warn_of_freedom("std")
     with np.errstate(all="ignore"):
@@ -155,7 +159,7 @@ def var_mean(
 ) -> Any:
     """Variance and mean."""
     first = var.core(input, dim, unbiased, keepdim, correction=correction)
-    return first, tg.mean(input, None if isinstance(dim, bool) else axes(dim), keepdims=keepdim)
+    return first, tg.mean(input, None if isinstance(dim, bool) else axes(dim, input), keepdims=keepdim)
 
 
 @public(method=False)
@@ -164,31 +168,31 @@ def std_mean(
 ) -> Any:
     """Standard deviation and mean."""
     first = std.core(input, dim, unbiased, keepdim, correction=correction)
-    return first, tg.mean(input, None if isinstance(dim, bool) else axes(dim), keepdims=keepdim)
+    return first, tg.mean(input, None if isinstance(dim, bool) else axes(dim, input), keepdims=keepdim)
 
 
 @public(torch=True)
 def all(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether all elements are true."""
-    return tg.all(input, axes(dim), keepdims=keepdim)
+    return tg.all(input, axes(dim, input), keepdims=keepdim)
 
 
 @public(torch=True)
 def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether any element is true."""
-    return tg.any(input, axes(dim), keepdims=keepdim)
+    return tg.any(input, axes(dim, input), keepdims=keepdim)
 
 
 @public
 def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The largest elements; ties share the gradient."""
-    return tg.max(input, axes(dim), keepdims=keepdim)
+    return tg.max(input, axes(dim, input), keepdims=keepdim)
 
 
 @public
 def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The smallest elements; ties share the gradient."""
-    return tg.min(input, axes(dim), keepdims=keepdim)
+    return tg.min(input, axes(dim, input), keepdims=keepdim)
 
 
 @public(method=True)
@@ -220,12 +224,14 @@ def _extreme(input: Any, dim: Any, keepdim: bool, name: str, pair: Any) -> Any:
             )
         return getattr(tg, name)(input)
     dim = checked_dim(input, dim)
+    if not input.ndim:
+        return pair(input * 1, wrapped(np.zeros((), np.int64)))
     if input.level is not None:
         return pair(
             getattr(tg, name)(input, dim, keepdims=keepdim),
             getattr(tg, f"arg{name}")(input, dim, keepdims=keepdim),
         )
-    found = getattr(np, f"arg{name}")(input._data, dim) if input.ndim else np.zeros((), np.int64)
+    found = getattr(np, f"arg{name}")(input._data, dim)
     return pair(*picked(input, found, dim, keepdim))
 
 
@@ -371,70 +377,64 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     return ModePair(*picked(input, np.apply_along_axis(last_index, dim, input._data), dim, keepdim))
 
 
+def _quantiles(input: Any, q: Any, dim: Any, keepdim: bool, interpolation: str, ignore_nan: bool) -> Any:
+    """The elements at the ranks q * (n - 1) of each sorted row, or between them, of n elements or of those not nan."""
+    if dim is not None:
+        dim = checked_dim(input, dim)
+    flat = dim is None or not input.ndim
+    x = tg.reshape(input, (-1,)) if dim is None or not input.ndim else tg.moveaxis(input, dim, -1)
+    ordered = sort.core(x, -1).values
+    counts = np.sum(~np.isnan(x._data), -1, keepdims=True)
+    qs = np.asarray(q._data if isinstance(q, Value) else q, x.dtype)
+    steps = counts - 1 if ignore_nan else np.full(counts.shape, x.shape[-1] - 1)
+    ranks = qs.reshape(-1) * steps.astype(x.dtype)
+    # Where the result is nan, which is sorted last, the rank does not depend on q.
+    fixed = steps < 0 if ignore_nan else counts < x.shape[-1]
+    ranks = np.where(fixed, np.maximum(steps, 0), ranks)
+    low, high = np.floor(ranks).astype(np.int64), np.ceil(ranks).astype(np.int64)
+    if interpolation in ("linear", "midpoint"):
+        weights: Any = ranks - low if interpolation == "linear" else np.full(ranks.shape, 0.5, x.dtype)
+        if interpolation == "linear" and isinstance(q, Value) and (q.node is not None or q.level is not None):
+            weights = tg.where(fixed, 0, tg.reshape(q, (-1,)) * steps.astype(x.dtype) - low.astype(x.dtype))
+        below, above = (tg.take_along_axis(ordered, i, axis=-1) for i in (low, high))
+        out = below + (above - below) * weights
+    else:
+        nearest = {"lower": low, "higher": high, "nearest": np.round(ranks).astype(np.int64)}
+        out = tg.take_along_axis(ordered, nearest[interpolation], axis=-1)
+    out = tg.moveaxis(out, -1, 0)  # q comes first
+    shape = out.shape[1:]
+    if keepdim:
+        shape = (1,) * input.ndim if flat else (*shape[:dim], 1, *shape[dim:])
+    return tg.reshape(out, (*qs.shape, *shape))
+
+
 @public
 def quantile(
     input: Any, q: Any, dim: Any = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Any:
     """The q-th quantiles."""
-    x = tg.reshape(input, (-1,)) if dim is None or not input.ndim else input
-    axis = 0 if dim is None else checked_dim(input, dim)
-    ordered = sort.core(x, axis).values
-    qs = np.asarray(q._data if isinstance(q, Value) else q, x.dtype)
-    tracked = isinstance(q, Value) and q.node is not None
-    rank = qs * (x.shape[axis] - 1)
-    low = np.floor(rank).astype(np.int64)
-    high = np.minimum(low + 1, x.shape[axis] - 1)
-    a, b = tg.take(ordered, low, axis=axis), tg.take(ordered, high, axis=axis)
-    inner = (*qs.shape, *(1,) * (x.ndim - 1 - axis))
-    weight: Value | np.ndarray = (rank - low).reshape(inner).astype(x.dtype)
-    if tracked:
-        weight = tg.reshape(q * (x.shape[axis] - 1) - low.astype(x.dtype), inner)
-    if interpolation == "linear":
-        out = a + (b - a) * weight
-    else:
-        nearest = np.round(rank).astype(np.int64)
-        out = {
-            "lower": a,
-            "higher": tg.take(ordered, np.ceil(rank).astype(np.int64), axis=axis),
-            "nearest": tg.take(ordered, nearest, axis=axis),
-            "midpoint": (a + b) / 2,
-        }[interpolation]
-    nans = np.isnan(x._data).any(axis)
-    if nans.any():
-        out = tg.where(
-            np.broadcast_to(np.expand_dims(nans, axis) if qs.ndim else nans, out.shape), np.nan, out
-        )
-    if qs.ndim:  # q comes first
-        out = tg.moveaxis(out, axis, 0)
-    if keepdim:
-        if dim is None or not input.ndim:
-            return tg.reshape(out, (*qs.shape, *(1,) * input.ndim))
-        return tg.expand_dims(out, axis=axis + qs.ndim)
-    return out
+    return _quantiles(input, q, dim, keepdim, interpolation, False)
 
 
 @public
 def nanquantile(
     input: Any, q: Any, dim: Any = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Any:
-    """The q-th quantiles of what is not nan; without a gradient."""
-    qs = q._data if isinstance(q, Value) else q
-    quantiles: Any = np.nanquantile
-    found = quantiles(input._data, qs, axis=dim, keepdims=keepdim, method=interpolation)
-    return wrapped(np.asarray(found, input.dtype))
+    """The q-th quantiles of what is not nan."""
+    return _quantiles(input, q, dim, keepdim, interpolation, True)
 
 
 @public
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """The number of elements that are not 0."""
-    return tg.count_nonzero(input, axes(dim))
+    return tg.count_nonzero(input, axes(dim, input))
 
 
 @public
 def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """log(sum(exp(x))) along axes."""
     x = floating(input)
-    return tg.logsumexp(x, axes(dim), keepdims=keepdim) if x.ndim else x * 1
+    return tg.logsumexp(x, axes(dim, x), keepdims=keepdim)
 
 
 # Scans
@@ -523,7 +523,7 @@ def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dty
         return linalg.matrix_norm(
             x if dim is None else tg.moveaxis(x, tuple(dim), (-2, -1)), ord="nuc", keepdims=keepdim
         )
-    return linalg.vector_norm(x, axis=axes(dim) if x.ndim else None, ord=p, keepdims=keepdim)
+    return linalg.vector_norm(x, axis=axes(dim, x), ord=p, keepdims=keepdim)
 
 
 @public
@@ -679,13 +679,15 @@ def trapezoid(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1) -> Any:
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     """The covariance matrix of rows of variables."""
     x = input if input.ndim == 2 else tg.reshape(input, (1, -1))
-    if fweights is not None or aweights is not None:
-        weights = [None if w is None else w._data for w in (fweights, aweights)]
-        return wrapped(
-            np.cov(x._data, ddof=correction, fweights=weights[0], aweights=weights[1]).astype(x.dtype)
-        )
-    centered = x - tg.mean(x, 1, keepdims=True)
-    out = centered @ tg.permute_dims(centered, (1, 0)).conj() / (x.shape[1] - correction)
+    weights: Any = 1 if fweights is None else astype(fweights, x.dtype)
+    total: Any = x.shape[1] if fweights is None else tg.sum(weights)
+    lost = correction
+    if aweights is not None:
+        weights = weights * aweights
+        total = tg.sum(weights)
+        lost = correction * tg.sum(weights * aweights) / total if correction else 0
+    centered = x - tg.sum(x * weights, 1, keepdims=True) / total
+    out = (centered * weights) @ tg.permute_dims(centered, (1, 0)).conj() / tg.maximum(total - lost, 0)
     return tg.reshape(out, ()) if out.size == 1 else out
 
 
@@ -715,13 +717,41 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1)
 
 @public(method=False)
 def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> Any:
-    """Differences of second order, one Tensor for each axis; without a gradient."""
-    axis = dim if dim is None or isinstance(dim, int) else tuple(dim)
-    given = spacing if isinstance(spacing, (tuple, list)) else (spacing,)
-    steps = [s._data if isinstance(s, Value) else s for s in given]
-    count = input.ndim if axis is None else 1 if isinstance(axis, int) else len(axis)
-    steps = steps * count if len(steps) == 1 and np.ndim(steps[0]) == 0 else steps
-    differences: Any = np.gradient
-    found = differences(input._data, *steps, axis=axis, edge_order=edge_order)
-    parts = found if isinstance(found, (list, tuple)) else (found,)
-    return tuple(wrapped(np.asarray(p, input.dtype)) for p in parts)
+    """Differences of second order, one Tensor for each axis; `spacing`: a distance, or the places along each axis."""
+    dims = list(range(input.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    dims = [checked_dim(input, d) for d in dims]
+    given = 1 if spacing is None else spacing
+    steps = list(given) if isinstance(given, (tuple, list)) else [given] * len(dims)
+    if len(steps) != len(dims):
+        raise RuntimeError(
+            f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(dims)} but got a "
+            f"list of length {len(steps)}"
+        )
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    if builtins.any(input.shape[d] <= edge_order for d in dims):
+        raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+    return tuple(_differences(input, d, step, edge_order) for d, step in zip(dims, steps))
+
+
+def _differences(x: Any, dim: int, spacing: Any, edge_order: int) -> Any:
+    """The derivative along an axis, of the parabola through each three neighbors; at the ends by `edge_order`."""
+    f, n = tg.moveaxis(x, dim, -1), x.shape[dim]
+    places: Any = spacing if isinstance(spacing, Value) else np.asarray(spacing)
+    places = astype(places, x.dtype)
+    h = places[1:] - places[:-1] if places.ndim else tg.broadcast_to(places, (n - 1,))
+    left, right = h[:-1], h[1:]
+    inner = f[..., :-2] * (-right / (left * (left + right))) + f[..., 2:] * (left / (right * (left + right)))
+    if places.ndim:  # else 0, which would make nan of an infinity
+        inner = inner + f[..., 1:-1] * ((right - left) / (left * right))
+    if edge_order == 1:
+        first, last = (f[..., 1:2] - f[..., :1]) / h[0], (f[..., -1:] - f[..., -2:-1]) / h[-1]
+    else:
+        first = _at_end(f[..., :1], f[..., 1:2], f[..., 2:3], h[0], h[1])
+        last = -_at_end(f[..., -1:], f[..., -2:-1], f[..., -3:-2], h[-1], h[-2])
+    return tg.moveaxis(tg.concat([first, inner, last], axis=-1), -1, dim)
+
+
+def _at_end(f: Any, near: Any, far: Any, a: Any, b: Any) -> Any:
+    """The derivative at an end of the parabola through it and two neighbors, at the distances a and a + b."""
+    return f * (-(2 * a + b) / (a * (a + b))) + near * ((a + b) / (a * b)) - far * (a / (b * (a + b)))

@@ -349,10 +349,10 @@ class Tensor(CoreTensor):
     @np.errstate(all="ignore")
     def __setitem__(self, key: Any, value: Any) -> None:
         place = index.plain_key(_key(key))
-        if self.level is not None:
-            super().__setitem__(place, lower(value))
-            return
         given: Any = lower(value)
+        if self.level is not None or getattr(given, "level", None) is not None:
+            assign(self, lift(index.setitem(lower(self), given, place)), "x[...] = ...")
+            return
         if not isinstance(given, (Value, np.ndarray, int, float, bool, complex)):
             given = np.asarray(given)
         tracked = modes.recording and (
@@ -570,7 +570,7 @@ def _steps(like: Any, numbers: Any) -> tuple[int, ...]:
 @np.errstate(all="ignore")
 def assign(x: Any, value: Any, what: str) -> Any:
     """Give x, its base and its views the values of a Tensor of x's shape, in place; returns x."""
-    if x.level is not None:
+    if x.level is not None or value.level is not None:
         from tinygrad_dl.tensor import take_over
 
         take_over(x, value)

@@ -9,9 +9,9 @@ import numpy as np
 
 from tinygrad_dl.convert import values_of
 from tinygrad_dl.creation import asarray
-from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError
+from tinygrad_dl.errors import DTypeError, GraphError, IndexRangeError, ShapeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import check_values
+from tinygrad_dl.modes import check_values, modes
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import astype
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
@@ -94,13 +94,38 @@ def class_weights(name: str, weight: ArrayLike | None, x: Any, classes: int) -> 
     """One weight for each class, in the dtype of the input; None stays None."""
     if weight is None:
         return None
-    weights = constant(as_value(weight), x.dtype)
+    weights = as_value(weight)
+    if not _has_derivative(weights):
+        weights = constant(weights, x.dtype)
+    elif weights.dtype != x.dtype:
+        weights = astype(weights, x.dtype)
     if weights.shape != (classes,):
         raise ShapeError(
             f"{name}: expected weight to have one number for each of the {classes} classes of the input {x.shape}, "
             f"got the shape {weights.shape}"
         )
     return weights
+
+
+def fixed_weights(name: str, weights: Any) -> Any:
+    """The weights of classes for a loss without a derivative in them; GraphError if they want one."""
+    if weights is not None and _has_derivative(weights):
+        raise GraphError(
+            f"{name}: no derivative with respect to weight for targets of classes. Call .detach() on it if no gradient "
+            "should flow, or give targets of probabilities."
+        )
+    return weights
+
+
+def _has_derivative(x: Any) -> bool:
+    """Whether a value requires grad, or has a tangent."""
+    if isinstance(x, Value) and x.node is not None and modes.recording:
+        return True
+    while isinstance(x, Value) and x.level is not None:
+        if x.level.size is None:
+            return True
+        x = x.held
+    return False
 
 
 def elementwise_weight(name: str, what: str, weight: ArrayLike, x: Any) -> Any:

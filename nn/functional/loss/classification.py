@@ -8,14 +8,18 @@ import numpy as np
 
 from tinygrad_dl.arguments import Probability
 from tinygrad_dl.convert import values_of
+from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels.losses import check_classes
 from tinygrad_dl.modes import check_values
 from tinygrad_dl.nn.functional.loss.arguments import (
     as_value,
     class_indices,
     class_weights,
+    constant,
     elementwise_weight,
+    fixed_weights,
     named_reduction,
     paired,
     reduced,
@@ -70,16 +74,21 @@ def cross_entropy(
                 "Set the probabilities of what does not count to 0."
             )
         return _with_probabilities(x, y, weights, reduction, label_smoothing)
-    if len(shape) == 1:
-        loss = losses.softmax_cross_entropy(
-            x[None], y[None], weight=weights, reduction=reduction, ignore_index=ignore_index,
-            label_smoothing=label_smoothing,
-        )  # fmt: skip
-        return loss[0] if reduction == "none" else loss
-    return losses.softmax_cross_entropy(
-        x, y, weight=weights, reduction=reduction, ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
+    weights = fixed_weights(name, weights)
+    # In func.vmap each example may have weights of its own, which are no input of the operation.
+    one_by_one = isinstance(weights, Value) and weights.level is not None
+    loss_of: Any = _each_with_weights if one_by_one else losses.softmax_cross_entropy
+    single = len(shape) == 1
+    loss = loss_of(
+        x[None] if single else x, y[None] if single else y, weight=weights, reduction=reduction,
+        ignore_index=ignore_index, label_smoothing=label_smoothing,
     )  # fmt: skip
+    return loss[0] if single and reduction == "none" else loss
+
+
+@each_example
+def _each_with_weights(x: Any, y: Any, *, weight: Any, **options: Any) -> Any:
+    return losses.softmax_cross_entropy(x, y, weight=constant(weight, x.dtype), **options)
 
 
 def _with_probabilities(

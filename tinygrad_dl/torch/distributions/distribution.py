@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_dl.convert import values_of
 from tinygrad_dl.modes import enable_grad, no_grad
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import creation
@@ -50,6 +51,13 @@ class lazy:
         return found
 
 
+def _everywhere(condition: Any) -> bool:
+    """Whether a condition holds for all elements, in func.vmap of all examples."""
+    if condition.level is not None:
+        return bool(np.all(values_of(condition)))
+    return bool(condition.all())
+
+
 class Distribution:
     """Base of distributions. Shapes: sample_shape + batch_shape + event_shape."""
 
@@ -69,7 +77,7 @@ class Distribution:
 
     def _check_parameter(self, name: str, constraint: Any) -> None:
         value = getattr(self, name)
-        if not bool(constraint.check(value).all()):
+        if not _everywhere(constraint.check(value)):
             raise ValueError(
                 f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of distribution "
                 f"{self!r} to satisfy the constraint {constraint!r}, but found invalid values:\n{value}"
@@ -177,7 +185,7 @@ class Distribution:
                 )
         support = getattr(self, "support", None)
         if support is not None and not constraints.is_dependent(support):
-            if not bool(support.check(value).all()):
+            if not _everywhere(support.check(value)):
                 raise ValueError(
                     f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be within the "
                     f"support ({support!r}) of the distribution {self!r}, but found invalid values:\n{value}"

@@ -16,7 +16,7 @@ from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
 from tinygrad_dl.ops.dropout import dropout as draw_mask
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import function, is_ours, without_example, wrapped
-from tinygrad_dl.torch.random import default_generator, dropout_draws, generator_of
+from tinygrad_dl.torch.random import default_generator, drawing, dropout_draws, generator_of
 from tinygrad_dl.torch.registry import TORCH
 from tinygrad_dl.torch.tensor import assign
 
@@ -148,6 +148,7 @@ def _by_channel(n: int) -> Any:
 dropout1d, dropout2d, dropout3d = _by_channel(1), _by_channel(2), _by_channel(3)
 
 
+@drawing
 def _alpha_dropout(input: Any, p: float, shape: Any) -> Any:
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
@@ -175,19 +176,20 @@ alpha_dropout, feature_alpha_dropout = (
 
 
 @function
+@drawing
 def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
     """Samples of softmax with Gumbel noise; `hard`: one-hot, with the gradient of the soft ones."""
     noise = -np.log(generator_of(None).exponentials(logits.shape, 1.0, logits.dtype))
     soft = tg.softmax((logits + wrapped(noise)) / tau, dim)
     if not hard:
         return soft
-    best = np.expand_dims(np.argmax(soft._data, dim), dim)
-    sharp = np.zeros(soft.shape, soft.dtype)
-    np.put_along_axis(sharp, best, 1, dim)
-    return wrapped(sharp) - soft.detach() + soft
+    classes = np.arange(soft.shape[dim]).reshape(-1, *(1,) * (soft.ndim - 1 - dim % soft.ndim))
+    sharp = tg.astype(tg.argmax(soft, dim, keepdims=True) == classes, soft.dtype)
+    return sharp - soft.detach() + soft
 
 
 @function
+@drawing
 def rrelu(
     input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
 ) -> Any:
