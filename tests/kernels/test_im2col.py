@@ -16,7 +16,11 @@ from tinygrad_dl.ops.conv import conv, conv_transpose, conv_weight
 
 def test_blocks_of_examples_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
-    for channels, space in ((1, (6, 6)), (9, (6, 6)), (1, (2, 1))):  # the last with fewer columns than examples
+    for channels, space in (
+        (1, (6, 6)),
+        (9, (6, 6)),
+        (1, (2, 1)),
+    ):  # the last with fewer columns than examples
         x = rng.standard_normal((40, channels, *space))
         w = Tensor(rng.standard_normal((4, channels, 3, 3)), requires_grad=True)
         results: list[Any] = []
