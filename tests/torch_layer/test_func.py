@@ -168,6 +168,65 @@ def test_writes_in_place_have_derivatives_and_batches() -> None:
     np.testing.assert_allclose(derivative, (func.grad(f)(x[0]) * x[1]).sum())
 
 
+def a_row_of_a_transpose(y: Any) -> None:
+    y.t()[0].mul_(3)
+
+
+def a_part_of_a_flat_view(y: Any) -> None:
+    y.view(-1)[2:5] = 7.0
+
+
+def a_copy(y: Any) -> None:
+    y.t().reshape(-1).zero_()
+
+
+def what_indices_took(y: Any) -> None:
+    y[[0, 1]].zero_()
+
+
+def a_new_result_that_functions_of_views_give(y: Any) -> None:
+    torch.kron(y, y)[0].zero_()
+
+
+def rows_and_columns(y: Any) -> None:
+    row, column = y[0], y[:, 0]
+    row.add_(1)
+    column.mul_(2)
+    y[1:] *= row
+
+
+def the_base_of_a_view(y: Any) -> None:
+    row = y[0]
+    y.mul_(3)
+    y[1] = row
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        a_row_of_a_transpose,
+        a_part_of_a_flat_view,
+        a_copy,
+        what_indices_took,
+        a_new_result_that_functions_of_views_give,
+        rows_and_columns,
+        the_base_of_a_view,
+    ],
+    ids=lambda write: write.__name__,
+)
+def test_a_write_to_a_view_reaches_what_it_looks_at(write: Callable[[Any], None]) -> None:
+    def f(x: Any) -> Any:
+        y = x.clone()
+        write(y)
+        return y
+
+    x, t = numbers(3, 2, 4), numbers(3, 2, 4, seed=1)
+    np.testing.assert_allclose(func.vmap(f)(x), np.stack([f(one) for one in x]))
+    value, change = func.jvp(f, (x[0],), (t[0],))
+    np.testing.assert_allclose(value, f(x[0]))
+    np.testing.assert_allclose(change, (f(x[0] + 1e-6 * t[0]) - f(x[0] - 1e-6 * t[0])) / 2e-6, atol=1e-8)
+
+
 DRAWN: dict[str, Callable[[Any], Any]] = {
     "rand": lambda x: torch.rand(6) + x.sum(),
     "randn_like": torch.randn_like,
