@@ -126,6 +126,21 @@ def test_an_ensemble_of_modules_is_one_module_with_stacked_parameters() -> None:
     np.testing.assert_allclose(out.detach(), np.stack([m(x).detach() for m in models]))
 
 
+def test_an_ensemble_of_batch_normalizations_averages_its_statistics_over_all_batches() -> None:
+    models = [nn.BatchNorm1d(3, momentum=None).double() for _ in range(2)]
+    parameters, buffers = func.stack_module_state(models)
+    base, x, y = copy.deepcopy(models[0]), numbers(2, 5, 3), numbers(2, 5, 3, seed=1)
+
+    def two_batches(p: Any, b: Any, x: Any, y: Any) -> Any:
+        func.functional_call(base, (p, b), (x,))
+        func.functional_call(base, (p, b), (y,))
+        return b["running_mean"], b["num_batches_tracked"]
+
+    means, counts = func.vmap(two_batches)(parameters, buffers, x, y)
+    np.testing.assert_allclose(means, (x.mean(1) + y.mean(1)) / 2)
+    assert counts.tolist() == [2, 2]
+
+
 READ: dict[str, Callable[[Any], Any]] = {
     "topk": lambda x: x.topk(2),
     "scatter_add": lambda x: torch.scatter_add(x, 0, torch.tensor([[0, 1, 1], [0, 0, 1]]), x),
