@@ -226,6 +226,22 @@ def test_the_mean_cross_entropy_of_examples_with_one_target_or_none(weight: Any)
     np.testing.assert_allclose(one_class(np.ones((1, 2, 1)), np.array([[0, -100]])), [0])
 
 
+def test_second_derivatives_in_the_parameters_of_each_example_of_a_normalization() -> None:
+    rng = np.random.default_rng(4)
+    x, w, b = rng.standard_normal((2, 4, 3)), rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+
+    def change(w: Any, b: Any) -> Any:
+        def loss(w: Any, b: Any) -> Any:
+            return (F.group_norm(tg.asarray(x), 2, w, b) ** 3).sum()
+
+        slopes = func.grad(loss, argnums=(0, 1))
+        return func.grad(lambda w, b: sum((g**2).sum() for g in slopes(w, b)), argnums=(0, 1))(w, b)
+
+    found = func.vmap(change)(w, b)
+    for i in range(2):
+        np.testing.assert_allclose(found[i], np.stack([change(*one)[i] for one in zip(w, b)]), rtol=1e-9)
+
+
 def test_explain_tells_what_was_looped() -> None:
     report = func.vmap(lambda x, n: tg.repeat(tg.exp(x) * 2, n)).explain(X, np.full((4, 3), 2))
     assert report.batched == {"exp": 1, "multiply": 1}

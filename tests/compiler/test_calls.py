@@ -1033,3 +1033,21 @@ def test_results_whose_graph_was_freed_require_grad_as_in_eager(be: str) -> None
             with pytest.raises(GraphError, match="freed by an earlier backward"):
                 result.backward()
     assert "one program for any number of rows" in compiled.explain()
+
+
+@both
+def test_results_and_gradients_that_are_equal_have_arrays_of_their_own(be: str) -> None:
+    a, b = tg.ones((2, 3)).requires_grad_(), tg.ones((2, 3)).requires_grad_()
+
+    def step(x: Any) -> Any:
+        a.grad = b.grad = None
+        ((a + b) * x).sum().backward()
+        return x * 2, x * 2, a.grad * 1
+
+    compiled = tg.compile(step, backend=be, fullgraph=True)  # type: ignore[call-overload]
+    for i in range(6):
+        found = [*compiled(tg.ones((2, 3)) * i), a.grad, b.grad]
+        expected = [2 * i, 2 * i, i, i, i]
+        for n, result in enumerate(found):  # to change one changes no other
+            close(result, np.full((2, 3), expected[n], np.float32))
+            result[...] = -1

@@ -787,3 +787,42 @@ def test_a_compiled_model_is_pickled_without_its_programs() -> None:
         for _ in range(4):
             np.testing.assert_allclose(twin(tg.asarray(X)).numpy(), out.numpy(), rtol=1e-5, atol=1e-6)
         assert twin._entries and twin._function is not predict._function
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("together", [False, True])
+def test_an_update_that_clears_the_gradients_it_has_used(backend: str, together: bool) -> None:
+    """Gradient accumulation with `zero_grad` at the end: the gradients that the program reads are gone after it."""
+
+    def trained(wrap: Any) -> Any:
+        tg.manual_seed(0)
+        model = nn.Linear(3, 2)
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+        def backward(x: Any, last: bool) -> Any:
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            if last:
+                optimizer.step()
+                optimizer.zero_grad()
+            return loss
+
+        def update() -> None:
+            optimizer.step()
+            optimizer.zero_grad()
+
+        backward, update = wrap(backward), wrap(update)  # type: ignore[assignment]
+        for i in range(20):
+            x = tg.Tensor(np.random.default_rng(i).normal(size=(4, 3)).astype("f"))
+            backward(x, together and i % 3 == 2)
+            if not together and i % 3 == 2:
+                update()
+            yield [np.array(p._data) for p in model.parameters()], model.weight.grad is None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = list(trained(lambda f: tg.compile(f, backend=backend, fullgraph=True)))
+    for (a, cleared), (b, expected) in zip(got, trained(lambda f: f), strict=True):
+        assert cleared == expected
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)

@@ -120,6 +120,9 @@ class Entry:
     awaited: int = 0  # calls that were run eagerly, although it was captured
     mismatches: int = 0  # runs of the program, unverified so far, that differed from the eager ones
     problems: list[str] = field(default_factory=list)
+    #: Leaves whose `.grad` the capture read, and whether that was None: the first of the steps whose gradients are
+    #: accumulated is another program than the others.
+    begun: list[tuple[Any, bool]] = field(default_factory=list)
 
     @property
     def given_up(self) -> bool:
@@ -129,6 +132,12 @@ class Entry:
         """Whether the program is for these arguments, and what it read is as it was."""
         bound = all(leaves[i] is tensor for i, tensor in self.bound)
         return bound and self.guard is not None and self.guard()
+
+    def is_for(self, leaves: Sequence[Any]) -> bool:
+        """Whether a call with these arguments is one for which this program is captured, built or compared."""
+        if self.run is not None:
+            return self.fits(leaves)
+        return all((getattr(leaf, "_grad", None) is None) is none for leaf, none in self.begun)
 
 
 @dataclass
@@ -301,7 +310,7 @@ class Compiled(Generic[P, R]):
     ) -> Any:
         """A call that no verified program serves: capture it, or compare the program that there is with eager."""
         entries = self._entries.get(key, [])
-        entry = next((e for e in entries if not e.verified and (e.run is None or e.fits(leaves))), None)
+        entry = next((e for e in entries if not e.verified and e.is_for(leaves)), None)
         if entry is not None and entry.given_up:
             return self._eagerly(args, kwargs)
         if entry is not None and entry.run is not None:
@@ -507,10 +516,13 @@ class Compiled(Generic[P, R]):
         result = capture.run(self._eagerly, (args, kwargs), {})
         self._optimizers |= capture.optimizers
         # Whether there are gradients that others are added to, or that are used, is part of what was captured.
-        for i, none in capture.resets.items():
-            if i not in capture.cleared and i not in capture.given:
-                capture.guards.add_gradient(capture._leaves[i], none)
-        for leaf, none in capture.given.values():
+        entry.begun = [
+            (capture._leaves[i], none)
+            for i, none in capture.resets.items()
+            if i not in capture.cleared and i not in capture.given
+        ]
+        entry.begun += capture.given.values()
+        for leaf, none in entry.begun:
             capture.guards.add_gradient(leaf, none)
         scalars = [x for x in capture.scalars if all(x is not leaf for leaf in leaves)]
         capture.guards.finish(capture.operands(), scalars, list(capture.raw.values()))
@@ -750,7 +762,7 @@ class Compiled(Generic[P, R]):
 
     def _give_up(self, entry: Entry, problems: list[str]) -> None:
         entry.problems = [located(problem, self._function) for problem in problems]
-        entry.capture, entry.run = None, None
+        entry.capture, entry.run, entry.begun = None, None, []
         self._report(entry.problems[0])
 
     def _report(self, problem: str) -> None:

@@ -136,6 +136,8 @@ class Native:
         }
         for var in self.lowered.states:
             array = _array_of(var.source)
+            if array is None:  # a gradient that the step has cleared: `set` looks at those that come
+                continue
             if not (array.flags.c_contiguous and array.flags.aligned) or array.dtype != var.dtype:
                 raise NotLowered("a state that does not lie in one piece")
             for other, changes in arrays:
@@ -832,22 +834,19 @@ class Native:
             more: list[str] = []
             self._write_numbers(more, w)
             lines[at:at] = more
+        fresh = {f.serial for f in self.fresh}
+        handed: set[int] = set()  # new arrays that are somebody's: what else is equal gets a copy
+
+        def outgoing(v: Var) -> str:
+            if v.serial not in fresh:
+                return f"wrap(own({w.var(v)}))"
+            name, known = f"o{self._slot_of[v.serial]}", v.serial in handed
+            handed.add(v.serial)
+            return f"wrap({name}._data.copy())" if known else name
+
         for leaf, v in self.lowered.gradients:
-            name = w.object(leaf, "p")
-            if v is None:
-                lines.append(f"{name}._grad = None")
-            elif v.serial in {f.serial for f in self.fresh}:
-                lines.append(f"{name}._grad = o{self._slot_of[v.serial]}")
-            else:
-                lines.append(f"{name}._grad = wrap(own({w.var(v)}))")
-        out = []
-        for r in self.lowered.results:
-            if not isinstance(r, Var):
-                out.append(w.operand(r))
-            elif r.serial in {f.serial for f in self.fresh}:
-                out.append(f"o{self._slot_of[r.serial]}")
-            else:
-                out.append(f"wrap(own({w.var(r)}))")
+            lines.append(f"{w.object(leaf, 'p')}._grad = {'None' if v is None else outgoing(v)}")
+        out = [outgoing(r) if isinstance(r, Var) else w.operand(r) for r in self.lowered.results]
         lines.append(f"return [{', '.join(out)}]")
         self.text = "def run(leaves):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
         exec(compile(self.text, "<tinygrad_dl native program>", "exec"), w.space)
@@ -1018,11 +1017,11 @@ class Table:
 
 
 def _array_of(source: Value | tuple[Any, ...]) -> Any:
-    """The array of a state, from where it comes."""
+    """The array of a state, from where it comes; None for a gradient that is not there."""
     if not isinstance(source, tuple):
         return source._data
     if len(source) == 2:
-        return source[0]._grad._data
+        return None if source[0]._grad is None else source[0]._grad._data
     optimizer, p, key = source
     return optimizer.state[p][key]
 

@@ -173,6 +173,10 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: PathL
             array = source._data
         elif len(source) == 3:
             array = source[0].state[source[1]][source[2]]
+        elif source[0]._grad is None:
+            raise CompileError(
+                "save: expected the gradients that the step begins with, got none: save it before they are cleared."
+            )
         else:
             array = source[0]._grad._data
         arrays[printer.names[var.serial]] = array
