@@ -780,11 +780,7 @@ def compare(op: Any, theirs: Any, own: Any, sample: Any, in_place: bool) -> None
             continue
         assert array(a).dtype == array(b).dtype
         np.testing.assert_allclose(array(b), array(a), rtol=1e-6, atol=1e-8)
-    pairs = [
-        (a, b)
-        for a, b in zip(expected, found)
-        if isinstance(a, torch.Tensor) and a.requires_grad and a.is_floating_point()
-    ]
+    pairs = [(a, b) for a, b in zip(expected, found) if isinstance(a, torch.Tensor) and a.requires_grad]
     if not pairs:
         return
     inputs = [
@@ -796,6 +792,9 @@ def compare(op: Any, theirs: Any, own: Any, sample: Any, in_place: bool) -> None
     ]
     rng = np.random.default_rng(0)
     seeds = [rng.standard_normal(tuple(a.shape)) for a, _ in pairs]
+    seeds = [
+        s + 1j * rng.standard_normal(s.shape) if a.is_complex() else s for s, (a, _) in zip(seeds, pairs)
+    ]
     if in_place and op.name in ("acosh", "asinh", "atanh"):
         return  # PyTorch has no derivative in place
     first = torch.autograd.grad(
@@ -815,10 +814,10 @@ THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 SAMPLES = 60 if THOROUGH else 4
 
 
-def samples_of(op: Any, requires_grad: bool) -> list[Any]:
+def samples_of(op: Any, requires_grad: bool, dtype: Any = torch.float64) -> list[Any]:
     state = np.random.get_state()  # noqa: NPY002  the database seeds it
     torch.manual_seed(0)
-    samples = list(op.sample_inputs("cpu", torch.float64, requires_grad=requires_grad))
+    samples = list(op.sample_inputs("cpu", dtype, requires_grad=requires_grad))
     np.random.set_state(state)  # noqa: NPY002
     return samples[:: max(1, len(samples) // SAMPLES)][:SAMPLES]
 
@@ -833,6 +832,34 @@ def test_an_operator_has_pytorchs_values_and_gradients_as_function_method_and_in
             own = getattr(ours.Tensor, name, None)
             if name != "<lambda>" and own is not None and isinstance(sample.input, torch.Tensor):
                 compare(op, variant, own, sample, in_place)
+
+
+# Of complex numbers, and why.
+NOT_COMPLEX = {
+    "cholesky": "a gradient of the real diagonal that is not real",
+    "linalg.cholesky": "a gradient of the real diagonal that is not real",
+    "linalg.cholesky_ex": "a gradient of the real diagonal that is not real",
+    "cov": "of two numbers, whose differences cancel",
+    "logaddexp": "of real numbers only, as in NumPy",
+    "logcumsumexp": "of real numbers only",
+    "softmax": "PyTorch drops imaginary parts for a real dtype",
+    "log_softmax": "PyTorch drops imaginary parts for a real dtype",
+    "nn.functional.softmin": "PyTorch drops imaginary parts for a real dtype",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "op",
+    [
+        p
+        for p in operators()
+        if torch.complex128 in p.values[0].dtypes and p.values[0].name not in NOT_COMPLEX
+    ],
+)
+def test_an_operator_has_pytorchs_values_and_gradients_of_complex_numbers(op: Any) -> None:
+    for sample in samples_of(op, op.supports_autograd, torch.complex128):
+        compare(op, op.op, _found(op.name), sample, False)
 
 
 # What func.vmap and func.jvp are not compared in, and why.
