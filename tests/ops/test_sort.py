@@ -126,6 +126,24 @@ def test_interpolation_is_numpys_inside_and_outside() -> None:
     assert np.isnan(td.interp(NAN, xp[:1], fp[:1]).item()), "a nan stays visible, which NumPy hides here"
 
 
+def test_interpolation_with_one_end_given_or_through_one_point() -> None:
+    xp, fp, x = np.array([0.0, 1.0]), np.array([5.0, 7.0]), np.array([-1.0, 0.5, 2.0])
+    assert td.interp(x, xp, fp, -8.0).tolist() == [-8, 6, 7]
+    assert td.interp(x, xp, fp, right=9.0).tolist() == [5, 6, 9]
+    assert td.interp(x, np.array([0.5]), np.array([INF])).tolist() == [INF, INF, INF]
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape"),
+    [(None, None), (1, None), (0, (2,)), (-1, (3,)), (1, (2, 3)), (None, (2, 3)), ((0, 1), (2, 3))],
+)
+def test_averages_are_numpys(axis: Any, shape: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, weights = rng.standard_normal((2, 3)), None if shape is None else rng.uniform(1, 2, shape)
+    expected = np.average(x, axis=axis, weights=weights)
+    np.testing.assert_allclose(td.average(x, axis, weights), expected, rtol=1e-12)
+
+
 def test_interpolation_has_the_slope_of_the_piece_and_none_outside() -> None:
     x = Tensor(np.array([-1.0, 0.5, 2.0, INF]), requires_grad=True)
     fp = Tensor(np.array([5.0, 7.0, -1.0]), requires_grad=True)
