@@ -200,6 +200,7 @@ def test_assignment_inside() -> None:
 def test_shapes_that_depend_on_that_of_an_example() -> None:
     assert func.vmap(lambda x: tg.reshape(x, (-1,)))(np.zeros((0, 2, 3))).shape == (0, 6)
     assert func.vmap(tg.squeeze)(np.zeros((1, 1, 4, 1))).shape == (1, 4)
+    assert func.vmap(lambda x: tg.squeeze(x, 0))(np.zeros(3)).shape == (3,)  # as NumPy does for a number
     rows = func.vmap(tg.tril)(X)  # of one axis: a matrix of each example, its rows repeated
     np.testing.assert_array_equal(rows, np.stack([np.tril(x) for x in X]))
 

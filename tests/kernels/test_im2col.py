@@ -66,7 +66,7 @@ def test_each_group_gives_what_it_gives_alone(
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_of_two_dtypes_the_larger_one_is_computed_in(groups: int, stride: int) -> None:
     rng = np.random.default_rng(3)
-    x, w = rng.standard_normal((2, 4, 6, 6)), rng.standard_normal((4, 4 // groups, 3, 3))
+    x, w = rng.standard_normal((2, 4, 6, 6)), rng.standard_normal((4, 4 // groups, 3, 4))
     how: dict[str, Any] = {"groups": groups, "stride": stride}
     g = rng.standard_normal(conv(x, w, **how).shape)
     narrow = [a.astype(np.float32) for a in (x, w, g)]
@@ -76,7 +76,7 @@ def test_of_two_dtypes_the_larger_one_is_computed_in(groups: int, stride: int) -
         pairs = [
             (conv(x, w, **how), conv(wide[0], wide[1], **how)),
             (conv_transpose(y, w, **how), conv_transpose(wide[2], wide[1], **how)),
-            (conv_weight(x, g, (3, 3), **how), conv_weight(wide[0], wide[2], (3, 3), **how)),
+            (conv_weight(x, g, (3, 4), **how), conv_weight(wide[0], wide[2], (3, 4), **how)),
         ]
         for found, expected in pairs:
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
