@@ -80,6 +80,37 @@ def test_random_numbers_are_pytorchs(name: str) -> None:
             np.testing.assert_array_equal(b, a)
 
 
+LAID_OUT: dict[str, Callable[[Any], Any]] = {
+    "transposed": lambda t: t.ones(5, 7).t(),
+    "permuted": lambda t: t.ones(3, 4, 5).permute(1, 0, 2) * 2,
+    "turned around": lambda t: t.ones(3, 4, 5).transpose(0, 2),
+    "every other column": lambda t: t.ones(6, 4)[::2].t(),
+    "a part": lambda t: t.ones(3, 4, 5)[:, :2],
+    "expanded": lambda t: t.ones(5, 1).expand(5, 4),
+}
+FILLED: dict[str, Callable[[Any, Any], Any]] = {
+    "dropout": lambda t, x: t.nn.functional.dropout(x),
+    "alpha_dropout": lambda t, x: t.nn.functional.alpha_dropout(x, 0.5, True),
+    "rand_like": lambda t, x: t.rand_like(x),
+    "randn_like": lambda t, x: t.randn_like(x),
+    "randint_like": lambda t, x: t.randint_like(x, 9),
+    "bernoulli": lambda t, x: t.bernoulli(x * 0.5),
+    "bernoulli_": lambda t, x: x.clone().bernoulli_(0.3),
+    "normal_": lambda t, x: x.clone().normal_(),
+    "init": lambda t, x: t.nn.init.uniform_(x.clone()) + t.nn.init.normal_(x.clone()),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+@pytest.mark.parametrize("layout", LAID_OUT)
+def test_numbers_are_drawn_in_the_order_of_memory(layout: str, name: str) -> None:
+    found = []
+    for t in (torch, ours):
+        t.manual_seed(0)
+        found.append(array(FILLED[name](t, LAID_OUT[layout](t))))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 LAYERS: dict[str, tuple[Any, ...]] = {
     "Linear": (4, 3),
     "Bilinear": (2, 3, 4),

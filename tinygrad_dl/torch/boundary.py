@@ -8,7 +8,7 @@ Where code of the core calls a method of one of these Tensors together with its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
@@ -215,7 +215,7 @@ def note_view(result: Any, given: Any, again: Callable[[Any], Any]) -> None:
 
     if isinstance(result, (list, tuple)):
         for i, part in enumerate(result):
-            note_view(part, given, lambda base, i=i: again(base)[i])
+            note_view(part, given, partial(_part, again, i))
         return
     if not is_ours(result) or result is given or result.level is None:
         return
@@ -223,6 +223,10 @@ def note_view(result: Any, given: Any, again: Callable[[Any], Any]) -> None:
     seen_by = vars(given).setdefault("_looked_at_by", [])
     seen_by[:] = [view for view in seen_by if view() is not None]
     seen_by.append(ref(result))
+
+
+def _part(again: Callable[[Any], Any], i: int, base: Any) -> Any:
+    return again(base)[i]
 
 
 def looked_at(x: Any) -> tuple[Any, np.ndarray]:
