@@ -200,6 +200,7 @@ def test_assignment_inside() -> None:
 def test_shapes_that_depend_on_that_of_an_example() -> None:
     assert func.vmap(lambda x: tg.reshape(x, (-1,)))(np.zeros((0, 2, 3))).shape == (0, 6)
     assert func.vmap(tg.squeeze)(np.zeros((1, 1, 4, 1))).shape == (1, 4)
+    assert func.vmap(lambda x: tg.squeeze(x, 0))(np.zeros(3)).shape == (3,)  # as NumPy does for a number
     rows = func.vmap(tg.tril)(X)  # of one axis: a matrix of each example, its rows repeated
     np.testing.assert_array_equal(rows, np.stack([np.tril(x) for x in X]))
 
@@ -224,6 +225,22 @@ def test_the_mean_cross_entropy_of_examples_with_one_target_or_none(weight: Any)
     assert np.isnan(expected[1])
     one_class = func.vmap(lambda x, t: F.cross_entropy(x, t, weight=np.array([2.0])))
     np.testing.assert_allclose(one_class(np.ones((1, 2, 1)), np.array([[0, -100]])), [0])
+
+
+def test_second_derivatives_in_the_parameters_of_each_example_of_a_normalization() -> None:
+    rng = np.random.default_rng(4)
+    x, w, b = rng.standard_normal((2, 4, 3)), rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+
+    def change(w: Any, b: Any) -> Any:
+        def loss(w: Any, b: Any) -> Any:
+            return (F.group_norm(tg.asarray(x), 2, w, b) ** 3).sum()
+
+        slopes = func.grad(loss, argnums=(0, 1))
+        return func.grad(lambda w, b: sum((g**2).sum() for g in slopes(w, b)), argnums=(0, 1))(w, b)
+
+    found = func.vmap(change)(w, b)
+    for i in range(2):
+        np.testing.assert_allclose(found[i], np.stack([change(*one)[i] for one in zip(w, b)]), rtol=1e-9)
 
 
 def test_explain_tells_what_was_looped() -> None:

@@ -39,7 +39,7 @@ class RunningStatistics:
     """Updates a running mean and variance with a batch's, in place; the variance is made unbiased.
 
     running = (1 - momentum) * running + share * batch.   share: momentum, times n / (n - 1) for the variance.
-    `batches`: how many batches came before, an array, for their plain average; momentum is then 1 / (batches + 1).
+    `batches`: how many batches came before, for their plain average; momentum is then 1 / (batches + 1).
     """
 
     __slots__ = ("batches", "mean", "mean_share", "momentum", "var", "var_share")
@@ -50,16 +50,20 @@ class RunningStatistics:
         running_var: Array,
         momentum: float,
         count: int,
-        batches: np.ndarray | None = None,
+        batches: Tensor | None = None,
     ) -> None:
-        self.mean, self.var, self.batches = _data(running_mean), _data(running_var), batches
+        self.mean, self.var = _data(running_mean), _data(running_var)
+        self.batches = None if batches is None else _data(batches)
         self.momentum = momentum = momentum if batches is None else 1.0
         self.mean_share, self.var_share = momentum, momentum * count / (count - 1)
 
     def __call__(self, batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
         if batch_mean.dtype.kind == "c":  # before either is changed
             raise DTypeError(f"batch_norm: expected a real input, got {batch_mean.dtype}")
-        part = 1.0 if self.batches is None else 1.0 / (float(self.batches) + 1)
+        part: Any = 1.0
+        if self.batches is not None:
+            part = 1.0 / (self.batches + 1.0)
+            part = part[:, None] if part.ndim else float(part)  # one for each example
         for running, batch, share in (
             (self.mean, batch_mean, self.mean_share),
             (self.var, batch_var, self.var_share),
@@ -81,6 +85,8 @@ class RunningStatistics:
         new.mean, new.var = (_data(levels.exposed(x, level)) for x in (self.mean, self.var))
         new.momentum, new.mean_share, new.var_share = self.momentum, self.mean_share, self.var_share
         new.batches = self.batches
+        if isinstance(new.batches, Value):
+            new.batches = _data(levels.exposed(new.batches, level))
         return new
 
     def __eq__(self, other: object) -> bool:
@@ -171,7 +177,7 @@ def unchecked_batch_norm(
     training: bool,
     momentum: float,
     eps: float,
-    batches: np.ndarray | None = None,
+    batches: Tensor | None = None,
 ) -> Any:
     """batch_norm of arguments that fit together, as a layer's do; `batches`: see RunningStatistics."""
     if training:

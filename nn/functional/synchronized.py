@@ -42,7 +42,7 @@ def synchronized_batch_norm(
     bias: Array | None,
     momentum: float,
     eps: float,
-    batches: np.ndarray | None,
+    batches: Tensor | None,
     group: World,
 ) -> Tensor:
     """Batch normalization in training over the batches of all ranks, which may have different numbers of examples.

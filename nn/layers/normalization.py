@@ -117,7 +117,7 @@ class _BatchNorm(_ChannelNorm):
             )
         batches = None
         if self.training and self.num_batches_tracked is not None:
-            batches = self.num_batches_tracked._data
+            batches = self.num_batches_tracked
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
         running = (self.running_mean, self.running_var) if track else (None, None)

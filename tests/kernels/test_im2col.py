@@ -16,8 +16,12 @@ from tinygrad_dl.ops.conv import conv, conv_transpose, conv_weight
 
 def test_blocks_of_examples_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
-    for channels in (1, 9):
-        x = rng.standard_normal((7, channels, 6, 6))
+    for channels, space in (
+        (1, (6, 6)),
+        (9, (6, 6)),
+        (1, (2, 1)),
+    ):  # the last with fewer columns than examples
+        x = rng.standard_normal((40, channels, *space))
         w = Tensor(rng.standard_normal((4, channels, 3, 3)), requires_grad=True)
         results: list[Any] = []
         for block in (2**20, 1):
@@ -32,14 +36,18 @@ def test_blocks_of_examples_give_what_one_block_gives(monkeypatch: pytest.Monkey
             np.testing.assert_allclose(parts, whole, atol=1e-10)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("per", "each"), [(4, 5), (1, 1), (1, 2)])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (2, 2)])
 @pytest.mark.parametrize(("space", "kernel"), [((9,), (5,)), ((6, 7), (3, 4)), ((3, 4, 5), (2, 3, 4))])
-def test_each_group_gives_what_it_gives_alone(space: Any, kernel: Any, stride: int) -> None:
+def test_each_group_gives_what_it_gives_alone(
+    space: Any, kernel: Any, stride: int, dilation: int, per: int, each: int
+) -> None:
     rng = np.random.default_rng(7)
-    x, w = rng.standard_normal((2, 12, *space)), rng.standard_normal((15, 4, *kernel))
-    how: dict[str, Any] = {"stride": stride, "padding": 1}
+    x, w = rng.standard_normal((2, 3 * per, *space)), rng.standard_normal((3 * each, per, *kernel))
+    how: dict[str, Any] = {"stride": stride, "padding": 1, "dilation": dilation}
     g = rng.standard_normal(conv(x, w, groups=3, **how).shape)
-    groups = [(x[:, 4 * i : 4 * i + 4], w[5 * i : 5 * i + 5], g[:, 5 * i : 5 * i + 5]) for i in range(3)]
+    places = [(slice(per * i, per * (i + 1)), slice(each * i, each * (i + 1))) for i in range(3)]
+    groups = [(x[:, ins], w[outs], g[:, outs]) for ins, outs in places]
     alone = (
         np.concatenate([conv(a, b, **how) for a, b, _ in groups], 1),
         np.concatenate([conv_transpose(c, b, size=space, **how) for _, b, c in groups], 1),
@@ -52,6 +60,26 @@ def test_each_group_gives_what_it_gives_alone(space: Any, kernel: Any, stride: i
     )
     for one, other in zip(alone, at_once):
         np.testing.assert_allclose(other, one, atol=1e-10)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_of_two_dtypes_the_larger_one_is_computed_in(groups: int, stride: int) -> None:
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((2, 4, 6, 6)), rng.standard_normal((4, 4 // groups, 3, 4))
+    how: dict[str, Any] = {"groups": groups, "stride": stride}
+    g = rng.standard_normal(conv(x, w, **how).shape)
+    narrow = [a.astype(np.float32) for a in (x, w, g)]
+    wide = [a.astype(np.float64) for a in narrow]
+    for one, other in ((narrow, wide), (wide, narrow)):
+        (x, _, y), (_, w, g) = one, other
+        pairs = [
+            (conv(x, w, **how), conv(wide[0], wide[1], **how)),
+            (conv_transpose(y, w, **how), conv_transpose(wide[2], wide[1], **how)),
+            (conv_weight(x, g, (3, 4), **how), conv_weight(wide[0], wide[2], (3, 4), **how)),
+        ]
+        for found, expected in pairs:
+            np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])

@@ -192,9 +192,10 @@ def _measured(node: ast.AST) -> list[ast.AST]:
 
 
 def _inferred_sizes(node: ast.AST) -> set[ast.AST]:
-    """Return the -1 of x.reshape(-1, n): any negative number means the inferred size, so its 1 does not matter."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
-        return {size for size in node.args if ast.unparse(size) == "-1"}
+    """Return the -1 of reshape(x, (-1, n)): any negative number means the inferred size, so its 1 does not matter."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "reshape":
+        sizes = [size for a in node.args for size in (a.elts if isinstance(a, ast.Tuple) else [a])]
+        return {size for size in sizes if ast.unparse(size) == "-1"}
     return set()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_dl import Tensor, nn
+from tinygrad_dl import Tensor, func, nn
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops.recurrent import gru, lstm, rnn
@@ -190,3 +190,5 @@ def test_a_layer_of_mixed_precision_has_its_gradients_in_the_larger_one(
         found.append(grad((out * out).sum(), leaves))
     for exact, got, low in zip(*found, narrow):
         np.testing.assert_allclose(got.data, exact.data, rtol=1e-6 if low else 1e-12)
+    changes = [func.jvp(op, tuple(arrays), tuple(arrays))[1] for arrays in (wide, mixed)]
+    np.testing.assert_allclose(changes[1], changes[0], rtol=1e-12)

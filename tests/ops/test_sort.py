@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_dl as td
-from tinygrad_dl import Tensor
+from tinygrad_dl import Tensor, func
+from tinygrad_dl.errors import AxisError
 
 NAN, INF = float("nan"), float("inf")
 VALUES = hnp.arrays(
@@ -88,7 +89,29 @@ def test_a_quantile_is_differentiable_in_the_fraction() -> None:
     assert q.grad.item() == 2
 
 
+def test_forward_mode_of_a_quantile_in_the_fraction() -> None:
+    x = np.array([0.0, 1.0, 5.0])
+    assert func.jvp(lambda q: td.quantile(x, q), (np.array(0.7),), (np.array(1.0),))[1].item() == 8
+
+
+@pytest.mark.parametrize("q", [0.3, np.array([0.0, 0.3])])
+def test_quantiles_of_float32_are_float32(q: Any) -> None:
+    assert td.quantile(np.arange(4, dtype=np.float32), q).dtype == np.float32
+
+
+def test_no_quantiles_at_all() -> None:
+    assert td.quantile(np.ones(3), np.zeros(0)).shape == (0,)
+    assert td.quantile(np.ones((2, 3)), np.zeros((0, 4)), axis=1).shape == (0, 4, 2)
+
+
+@pytest.mark.parametrize("name", ["quantile", "median"])
+def test_an_axis_that_does_not_exist_is_named(name: str) -> None:
+    with pytest.raises(AxisError, match=f"{name}: axis 5 "):
+        (td.quantile(np.ones(3), 0.5, axis=5) if name == "quantile" else td.median(np.ones(3), axis=5))
+
+
 def test_quantiles_of_nan_and_of_infinities() -> None:
+    assert td.quantile(np.array([-INF, 5.0]), 0.5, method="higher") == 5
     assert np.isnan(td.median(np.array([1.0, NAN, 2.0])))
     assert td.quantile(np.array([1.0, INF]), 0) == 1
     assert td.quantile(np.array([INF, INF, INF]), 0.25) == INF
@@ -101,6 +124,24 @@ def test_interpolation_is_numpys_inside_and_outside() -> None:
     np.testing.assert_array_equal(td.interp(x, xp, fp, -8.0, 8.0), np.interp(x, xp, fp, -8.0, 8.0))
     np.testing.assert_array_equal(td.interp(x[:2], xp[:1], fp[:1]), np.interp(x[:2], xp[:1], fp[:1]))
     assert np.isnan(td.interp(NAN, xp[:1], fp[:1]).item()), "a nan stays visible, which NumPy hides here"
+
+
+def test_interpolation_with_one_end_given_or_through_one_point() -> None:
+    xp, fp, x = np.array([0.0, 1.0]), np.array([5.0, 7.0]), np.array([-1.0, 0.5, 2.0])
+    assert td.interp(x, xp, fp, -8.0).tolist() == [-8, 6, 7]
+    assert td.interp(x, xp, fp, right=9.0).tolist() == [5, 6, 9]
+    assert td.interp(x, np.array([0.5]), np.array([INF])).tolist() == [INF, INF, INF]
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape"),
+    [(None, None), (1, None), (0, (2,)), (-1, (3,)), (1, (2, 3)), (None, (2, 3)), ((0, 1), (2, 3))],
+)
+def test_averages_are_numpys(axis: Any, shape: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, weights = rng.standard_normal((2, 3)), None if shape is None else rng.uniform(1, 2, shape)
+    expected = np.average(x, axis=axis, weights=weights)
+    np.testing.assert_allclose(td.average(x, axis, weights), expected, rtol=1e-12)
 
 
 def test_interpolation_has_the_slope_of_the_piece_and_none_outside() -> None:

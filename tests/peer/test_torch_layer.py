@@ -80,6 +80,37 @@ def test_random_numbers_are_pytorchs(name: str) -> None:
             np.testing.assert_array_equal(b, a)
 
 
+LAID_OUT: dict[str, Callable[[Any], Any]] = {
+    "transposed": lambda t: t.ones(5, 7).t(),
+    "permuted": lambda t: t.ones(3, 4, 5).permute(1, 0, 2) * 2,
+    "turned around": lambda t: t.ones(3, 4, 5).transpose(0, 2),
+    "every other column": lambda t: t.ones(6, 4)[::2].t(),
+    "a part": lambda t: t.ones(3, 4, 5)[:, :2],
+    "expanded": lambda t: t.ones(5, 1).expand(5, 4),
+}
+FILLED: dict[str, Callable[[Any, Any], Any]] = {
+    "dropout": lambda t, x: t.nn.functional.dropout(x),
+    "alpha_dropout": lambda t, x: t.nn.functional.alpha_dropout(x, 0.5, True),
+    "rand_like": lambda t, x: t.rand_like(x),
+    "randn_like": lambda t, x: t.randn_like(x),
+    "randint_like": lambda t, x: t.randint_like(x, 9),
+    "bernoulli": lambda t, x: t.bernoulli(x * 0.5),
+    "bernoulli_": lambda t, x: x.clone().bernoulli_(0.3),
+    "normal_": lambda t, x: x.clone().normal_(),
+    "init": lambda t, x: t.nn.init.uniform_(x.clone()) + t.nn.init.normal_(x.clone()),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+@pytest.mark.parametrize("layout", LAID_OUT)
+def test_numbers_are_drawn_in_the_order_of_memory(layout: str, name: str) -> None:
+    found = []
+    for t in (torch, ours):
+        t.manual_seed(0)
+        found.append(array(FILLED[name](t, LAID_OUT[layout](t))))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 LAYERS: dict[str, tuple[Any, ...]] = {
     "Linear": (4, 3),
     "Bilinear": (2, 3, 4),
@@ -780,11 +811,7 @@ def compare(op: Any, theirs: Any, own: Any, sample: Any, in_place: bool) -> None
             continue
         assert array(a).dtype == array(b).dtype
         np.testing.assert_allclose(array(b), array(a), rtol=1e-6, atol=1e-8)
-    pairs = [
-        (a, b)
-        for a, b in zip(expected, found)
-        if isinstance(a, torch.Tensor) and a.requires_grad and a.is_floating_point()
-    ]
+    pairs = [(a, b) for a, b in zip(expected, found) if isinstance(a, torch.Tensor) and a.requires_grad]
     if not pairs:
         return
     inputs = [
@@ -796,6 +823,9 @@ def compare(op: Any, theirs: Any, own: Any, sample: Any, in_place: bool) -> None
     ]
     rng = np.random.default_rng(0)
     seeds = [rng.standard_normal(tuple(a.shape)) for a, _ in pairs]
+    seeds = [
+        s + 1j * rng.standard_normal(s.shape) if a.is_complex() else s for s, (a, _) in zip(seeds, pairs)
+    ]
     if in_place and op.name in ("acosh", "asinh", "atanh"):
         return  # PyTorch has no derivative in place
     first = torch.autograd.grad(
@@ -815,10 +845,10 @@ THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 SAMPLES = 60 if THOROUGH else 4
 
 
-def samples_of(op: Any, requires_grad: bool) -> list[Any]:
+def samples_of(op: Any, requires_grad: bool, dtype: Any = torch.float64) -> list[Any]:
     state = np.random.get_state()  # noqa: NPY002  the database seeds it
     torch.manual_seed(0)
-    samples = list(op.sample_inputs("cpu", torch.float64, requires_grad=requires_grad))
+    samples = list(op.sample_inputs("cpu", dtype, requires_grad=requires_grad))
     np.random.set_state(state)  # noqa: NPY002
     return samples[:: max(1, len(samples) // SAMPLES)][:SAMPLES]
 
@@ -833,6 +863,34 @@ def test_an_operator_has_pytorchs_values_and_gradients_as_function_method_and_in
             own = getattr(ours.Tensor, name, None)
             if name != "<lambda>" and own is not None and isinstance(sample.input, torch.Tensor):
                 compare(op, variant, own, sample, in_place)
+
+
+# Of complex numbers, and why.
+NOT_COMPLEX = {
+    "cholesky": "a gradient of the real diagonal that is not real",
+    "linalg.cholesky": "a gradient of the real diagonal that is not real",
+    "linalg.cholesky_ex": "a gradient of the real diagonal that is not real",
+    "cov": "of two numbers, whose differences cancel",
+    "logaddexp": "of real numbers only, as in NumPy",
+    "logcumsumexp": "of real numbers only",
+    "softmax": "PyTorch drops imaginary parts for a real dtype",
+    "log_softmax": "PyTorch drops imaginary parts for a real dtype",
+    "nn.functional.softmin": "PyTorch drops imaginary parts for a real dtype",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "op",
+    [
+        p
+        for p in operators()
+        if torch.complex128 in p.values[0].dtypes and p.values[0].name not in NOT_COMPLEX
+    ],
+)
+def test_an_operator_has_pytorchs_values_and_gradients_of_complex_numbers(op: Any) -> None:
+    for sample in samples_of(op, op.supports_autograd, torch.complex128):
+        compare(op, op.op, _found(op.name), sample, False)
 
 
 # What func.vmap and func.jvp are not compared in, and why.

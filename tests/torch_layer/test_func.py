@@ -126,6 +126,21 @@ def test_an_ensemble_of_modules_is_one_module_with_stacked_parameters() -> None:
     np.testing.assert_allclose(out.detach(), np.stack([m(x).detach() for m in models]))
 
 
+def test_an_ensemble_of_batch_normalizations_averages_its_statistics_over_all_batches() -> None:
+    models = [nn.BatchNorm1d(3, momentum=None).double() for _ in range(2)]
+    parameters, buffers = func.stack_module_state(models)
+    base, x, y = copy.deepcopy(models[0]), numbers(2, 5, 3), numbers(2, 5, 3, seed=1)
+
+    def two_batches(p: Any, b: Any, x: Any, y: Any) -> Any:
+        func.functional_call(base, (p, b), (x,))
+        func.functional_call(base, (p, b), (y,))
+        return b["running_mean"], b["num_batches_tracked"]
+
+    means, counts = func.vmap(two_batches)(parameters, buffers, x, y)
+    np.testing.assert_allclose(means, (x.mean(1) + y.mean(1)) / 2)
+    assert counts.tolist() == [2, 2]
+
+
 READ: dict[str, Callable[[Any], Any]] = {
     "topk": lambda x: x.topk(2),
     "scatter_add": lambda x: torch.scatter_add(x, 0, torch.tensor([[0, 1, 1], [0, 0, 1]]), x),
@@ -166,6 +181,65 @@ def test_writes_in_place_have_derivatives_and_batches() -> None:
     )
     derivative = func.jvp(f, (x[0],), (x[1],))[1]
     np.testing.assert_allclose(derivative, (func.grad(f)(x[0]) * x[1]).sum())
+
+
+def a_row_of_a_transpose(y: Any) -> None:
+    y.t()[0].mul_(3)
+
+
+def a_part_of_a_flat_view(y: Any) -> None:
+    y.view(-1)[2:5] = 7.0
+
+
+def a_copy(y: Any) -> None:
+    y.t().reshape(-1).zero_()
+
+
+def what_indices_took(y: Any) -> None:
+    y[[0, 1]].zero_()
+
+
+def a_new_result_that_functions_of_views_give(y: Any) -> None:
+    torch.kron(y, y)[0].zero_()
+
+
+def rows_and_columns(y: Any) -> None:
+    row, column = y[0], y[:, 0]
+    row.add_(1)
+    column.mul_(2)
+    y[1:] *= row
+
+
+def the_base_of_a_view(y: Any) -> None:
+    row = y[0]
+    y.mul_(3)
+    y[1] = row
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        a_row_of_a_transpose,
+        a_part_of_a_flat_view,
+        a_copy,
+        what_indices_took,
+        a_new_result_that_functions_of_views_give,
+        rows_and_columns,
+        the_base_of_a_view,
+    ],
+    ids=lambda write: write.__name__,
+)
+def test_a_write_to_a_view_reaches_what_it_looks_at(write: Callable[[Any], None]) -> None:
+    def f(x: Any) -> Any:
+        y = x.clone()
+        write(y)
+        return y
+
+    x, t = numbers(3, 2, 4), numbers(3, 2, 4, seed=1)
+    np.testing.assert_allclose(func.vmap(f)(x), np.stack([f(one) for one in x]))
+    value, change = func.jvp(f, (x[0],), (t[0],))
+    np.testing.assert_allclose(value, f(x[0]))
+    np.testing.assert_allclose(change, (f(x[0] + 1e-6 * t[0]) - f(x[0] - 1e-6 * t[0])) / 2e-6, atol=1e-8)
 
 
 DRAWN: dict[str, Callable[[Any], Any]] = {

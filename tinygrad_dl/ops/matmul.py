@@ -122,7 +122,7 @@ def _to_right(g: NDArray, x: NDArray, y_shape: Shape) -> NDArray:
     _to_right,
     cases=(
         Case((2, 3), (3, 4)), Case((3,), (3,)), Case((3,), (3, 2)), Case((2, 3), (3,)),
-        Case((2, 1, 2, 3), (4, 3, 2)), Case((3,), (2, 3, 4)), Case((2, 4, 3), (3,)),
+        Case((2, 1, 2, 3), (4, 3, 2)), Case((3,), (2, 3, 4)), Case((2, 4, 3), (3,)), Case((2, 2, 3), (3, 4)),
         Case((0, 3), (3, 2)), Case((2, 0), (0, 3)),
     ),
     label="@",

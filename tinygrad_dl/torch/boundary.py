@@ -7,8 +7,8 @@ Where code of the core calls a method of one of these Tensors together with its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, wraps
 from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
@@ -206,6 +206,60 @@ def as_view(result: Any, x: Any, detached: bool = False) -> Any:
     return result
 
 
+def note_view(result: Any, given: Any, again: Callable[[Any], Any]) -> None:
+    """Remember inside of func.vmap and func.jvp what a result may be a view of, so that writing to it is noticed.
+
+    `again`: the result of the same function for another Tensor. Whether it is a view shows when it is written to.
+    """
+    from weakref import ref
+
+    if isinstance(result, (list, tuple)):
+        for i, part in enumerate(result):
+            note_view(part, given, partial(_part, again, i))
+        return
+    if not is_ours(result) or result is given or result.level is None:
+        return
+    vars(result)["_looks_at"] = given, again
+    seen_by = vars(given).setdefault("_looked_at_by", [])
+    seen_by[:] = [view for view in seen_by if view() is not None]
+    seen_by.append(ref(result))
+
+
+def _part(again: Callable[[Any], Any], i: int, base: Any) -> Any:
+    return again(base)[i]
+
+
+def looked_at(x: Any) -> tuple[Any, np.ndarray]:
+    """The Tensor with values of its own that x is such a view of, or x itself, and where its elements lie there."""
+    path = [x]
+    while "_looks_at" in vars(path[-1]):
+        path.append(vars(path[-1])["_looks_at"][0])
+
+    def start(root: Any) -> tuple[Any, np.ndarray, Any]:
+        whole = np.arange(int(np.prod(root.shape, dtype=int))).reshape(root.shape)
+        return root, whole, convert.wrap(whole)
+
+    root, whole, found = start(path.pop())
+    for view in reversed(path):
+        try:
+            found = vars(view)["_looks_at"][1](found)
+            own = not np.may_share_memory(found._data, whole)
+        except Exception:  # not a function of integers: its results are new
+            own = True
+        if own:
+            root, whole, found = start(view)
+    return root, np.asarray(found._data)
+
+
+def views_of(x: Any) -> Iterator[Any]:
+    """What was noted as looking at a Tensor, also by way of others."""
+    for found in vars(x).get("_looked_at_by", ()):
+        view = found()
+        if view is not None:
+            yield view
+            yield from views_of(view)
+
+
 ALIASES = (("axis", "dim"), ("keepdims", "keepdim"))
 
 
@@ -251,6 +305,14 @@ def function(f: Callable[..., Any] | None = None, /, *, view: bool = False, lazy
             else:
                 result = inner(*lowered, **named)
         result = connect(lift(result), seen, view)
+        if view and modes.levels and seen:
+            given = seen[0]  # what may be looked at
+            places = [i for i, x in enumerate(args) if x is given]
+
+            def again(base: Any) -> Any:
+                return inner(*[base if i in places else x for i, x in enumerate(lowered)], **named)
+
+            note_view(result, given, again)
         if lazy and seen:
             stand_in(result, seen[0])
         if out is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tinygrad_dl import config, convert
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import into, is_ours, made
 from tinygrad_dl.torch.dtypes import check_device, numpy_of, of
-from tinygrad_dl.torch.random import drawing, generator_of
+from tinygrad_dl.torch.random import drawing, generator_of, memory_order
 from tinygrad_dl.torch.shaping import sizes
 from tinygrad_dl.torch.tensor import Tensor
 
@@ -345,13 +346,13 @@ def rand(
     return _finished(generator_of(generator).uniforms(shape, 0.0, 1.0, kind), requires_grad, device, out)
 
 
-def normals_of(generator: Any, shape: Any, mean: float, std: float, kind: Any) -> Any:
+def normals_of(generator: Any, shape: Any, mean: float, std: float, kind: Any, in_order: bool = True) -> Any:
     """Normal numbers, complex ones with half of the variance in each part."""
     if np.dtype(kind).kind == "c":
         part = np.float32 if kind == np.complex64 else np.float64
-        pairs = generator.normals((*shape, 2), 0.0, std * math.sqrt(0.5), part)
+        pairs = generator.normals((*shape, 2), 0.0, std * math.sqrt(0.5), part, in_order)
         return np.ascontiguousarray(pairs).view(kind)[..., 0] + mean
-    return generator.normals(shape, mean, std, kind)
+    return generator.normals(shape, mean, std, kind, in_order)
 
 
 @drawing
@@ -420,20 +421,27 @@ def randperm(
 
 def rand_like(input: Any, *, dtype: Any = None, **how: Any) -> Any:
     """Uniform random numbers of the shape and dtype of another Tensor."""
-    return rand(tuple(input.shape), dtype=input.dtype if dtype is None else dtype, **_known(how))
+    return _laid_out_as(input, rand, lambda out: out.uniform_(), dtype, how)
 
 
 def randn_like(input: Any, *, dtype: Any = None, **how: Any) -> Any:
     """Normal random numbers of the shape and dtype of another Tensor."""
-    return randn(tuple(input.shape), dtype=input.dtype if dtype is None else dtype, **_known(how))
+    return _laid_out_as(input, randn, lambda out: out.normal_(), dtype, how)
 
 
 def randint_like(input: Any, low: Any, high: Any = None, *, dtype: Any = None, **how: Any) -> Any:
     """Random integers of the shape and dtype of another Tensor."""
     low, high = (0, low) if high is None else (low, high)
-    return randint(
-        low, high, tuple(input.shape), dtype=input.dtype if dtype is None else dtype, **_known(how)
-    )
+    return _laid_out_as(input, partial(randint, low, high), lambda out: out.random_(low, high), dtype, how)
+
+
+def _laid_out_as(input: Any, draw: Any, fill: Any, dtype: Any, how: dict[str, Any]) -> Any:
+    """What is drawn for the shape of a Tensor, laid out as it is: a transposed one is filled in its order."""
+    kind, axes = input.dtype if dtype is None else dtype, memory_order(input)
+    if axes is None:
+        return draw(tuple(input.shape), dtype=kind, **_known(how))
+    empty = np.empty([input.shape[a] for a in axes], numpy_of(kind)).transpose(np.argsort(axes).tolist())
+    return _finished(fill(made(empty))._data, how.get("requires_grad", False), how.get("device"))
 
 
 def _known(how: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ REASONS: dict[str, str] = {
     r"|cpp\w*|return_types|functional|quasirandom|thread_safe_generator|fork|wait|import_ir\w*|parse_\w+|merge_type\w*"
     r"|unify_type\w*|init_num_threads|get_file_path|prepare_multi\w*|jiterator\w*|compiled_with\w*|has_(lapack|mkl"
     r"|openmp|spectral|torch_function\w*)|handle_torch_function|boolean_dispatch|assert_int_or_pair|\w*multithreading\w*"
-    r"|classproperty|factory_kwargs|common_types|common_notes|functionalize|debug_unwrap|argument_validation"
+    r"|classproperty|factory_kwargs|common_types|common_notes|debug_unwrap|argument_validation"
     r"|functional_datapipe|\w*determin\w*|runtime_validation\w*|as_subclass|dim_order|\w+_notes|torch_version|windows|dataclasses|stateless|\w*grad_layout\w*|variable|grad_mode|grad_dtype|is_set_to|volatile|types"
     r"|get_device_module|is_(anomaly|autocast|warn_always|distributed|inference)\w*|(set|get|clear)_(autocast|anomaly)\w*"
     r"|autocast_\w+": "PyTorch's compilers, exporters and tools are left out; tg.compile compiles",

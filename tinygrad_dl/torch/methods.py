@@ -14,7 +14,7 @@ from tinygrad_dl.torch import indexing as indexing  # they enter their functions
 from tinygrad_dl.torch import products as products
 from tinygrad_dl.torch.boundary import function, hold, is_ours, lift, lower, made
 from tinygrad_dl.torch.dtypes import check_device, device, dtype, numpy_of
-from tinygrad_dl.torch.random import drawing, generator_of
+from tinygrad_dl.torch.random import drawing, drawn_as, generator_of
 from tinygrad_dl.torch.registry import IN_PLACE, METHODS, TORCH
 from tinygrad_dl.torch.tensor import _OPERATORS, Tensor, assign
 
@@ -264,8 +264,14 @@ def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
 def _drawing(what: str, draw: Callable[..., Any]) -> Any:
     @drawing
     def drawn(like: Any, *args: Any, generator: Any = None, **kwargs: Any) -> Any:
-        array = draw(generator_of(generator), like._data.shape, like._data.dtype, *args, **kwargs)
-        return made(np.asarray(array).astype(like._data.dtype))
+        g, kind = generator_of(generator), like._data.dtype
+        if draw is _normal:
+            kwargs["in_order"] = bool(like.level is not None or like._data.flags.c_contiguous)
+        if any(isinstance(x, Value) for x in (*args, *kwargs.values())):  # one chance for each element
+            array = draw(g, like._data.shape, kind, *args, **kwargs)
+        else:
+            array = drawn_as(like, lambda shape: np.asarray(draw(g, shape, kind, *args, **kwargs)))
+        return made(np.asarray(array).astype(kind))
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return assign(self, drawn(self, *args, **kwargs), what)
@@ -281,10 +287,12 @@ def _uniform(g: Any, shape: Any, kind: Any, from_: float = 0.0, to: float = 1.0,
     return g.uniforms(shape, low, to, kind)
 
 
-def _normal(g: Any, shape: Any, kind: Any, mean: float = 0.0, std: float = 1.0) -> Any:
+def _normal(
+    g: Any, shape: Any, kind: Any, mean: float = 0.0, std: float = 1.0, *, in_order: bool = True
+) -> Any:
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    return creation.normals_of(g, shape, mean, std, kind)
+    return creation.normals_of(g, shape, mean, std, kind, in_order)
 
 
 def _random(g: Any, shape: Any, kind: Any, from_: int = 0, to: Any = None, **named: Any) -> Any:

@@ -242,6 +242,8 @@ def det(input: Any) -> Any:
 def logdet(input: Any) -> Any:
     """The logarithm of the determinant."""
     sign, log = linalg.slogdet(input)
+    if sign.dtype.kind == "c":
+        return tg.log(sign) + log
     return tg.where(tg.less(sign, 0), np.nan, log)
 
 

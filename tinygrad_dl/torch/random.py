@@ -112,11 +112,14 @@ class Generator(np.random.Generator):
         begin, span = np.float32(low), np.float32(high) - np.float32(low)
         return fused(self.floats(n), span, begin).reshape(sizes)
 
-    def normals(self, shape: Any, mean: float, std: float, dtype: Any) -> np.ndarray:
-        """Normal numbers: Box-Muller, in blocks of 16 from 16 numbers on, before that two at a time in float64."""
+    def normals(self, shape: Any, mean: float, std: float, dtype: Any, in_order: bool = True) -> np.ndarray:
+        """Normal numbers: Box-Muller, in blocks of 16 from 16 numbers on, before that two at a time in float64.
+
+        `in_order`: whether they are for a contiguous Tensor. If not, all are drawn two at a time.
+        """
         sizes, kind = _sizes(shape), np.dtype(dtype)
         n = math.prod(sizes)
-        if n < 16:
+        if n < 16 or not in_order:
             drawn = np.array([self._one_normal(mean, std) for _ in range(n)], np.float64)
             return drawn.astype(kind).reshape(sizes)
         real = np.float64 if kind == np.float64 else np.float32
@@ -459,6 +462,22 @@ def generator_of(given: Any) -> Generator:
     if not isinstance(found, Generator):
         raise DTypeError(f"generator: expected a torch.Generator, got {type(given).__name__}")
     return found
+
+
+def memory_order(x: Any) -> tuple[int, ...] | None:
+    """The axes as they follow each other in memory, where that is another order: the one in which PyTorch draws."""
+    if x.level is not None or x.ndim < 2 or x._data.flags.c_contiguous or 0 in x._data.strides:
+        return None
+    axes = tuple(sorted(range(x.ndim), key=lambda axis: -x._data.strides[axis]))
+    return None if axes == tuple(range(x.ndim)) else axes
+
+
+def drawn_as(x: Any, draw: Callable[[tuple[int, ...]], np.ndarray]) -> np.ndarray:
+    """An array of x's shape: what is drawn for a shape, in the order of x's memory."""
+    axes = memory_order(x)
+    if axes is None:
+        return draw(tuple(x.shape))
+    return draw(tuple(x.shape[a] for a in axes)).transpose(np.argsort(axes).tolist())
 
 
 def drawing(f: F) -> F:

@@ -20,7 +20,19 @@ from tinygrad_dl.ops import shape as shaping
 from tinygrad_dl.tensor import Tensor as CoreTensor
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import boundary
-from tinygrad_dl.torch.boundary import as_view, computed, connect, is_ours, lift, lower, made, root_of
+from tinygrad_dl.torch.boundary import (
+    as_view,
+    computed,
+    connect,
+    is_ours,
+    lift,
+    looked_at,
+    lower,
+    made,
+    note_view,
+    root_of,
+    views_of,
+)
 from tinygrad_dl.torch.dtypes import _CATEGORY, CPU, Count, Size, numpy_of, of
 
 _GRAD: Any = vars(CoreTensor)["grad"]
@@ -337,7 +349,10 @@ class Tensor(CoreTensor):
     def __getitem__(self, key: Any) -> Any:
         place = _key(key)
         if self.level is not None:
-            return lift(lower(self)[place])
+            result = lift(lower(self)[place])
+            if _is_view(place):
+                note_view(result, self, lambda base: base[place])
+            return result
         result = lift(index.getitem(lower(self), index.plain_key(place)))
         basic = _is_view(place)
         if basic and result.level is None and not result._data.ndim and result._data.base is None:
@@ -571,9 +586,7 @@ def _steps(like: Any, numbers: Any) -> tuple[int, ...]:
 def assign(x: Any, value: Any, what: str) -> Any:
     """Give x, its base and its views the values of a Tensor of x's shape, in place; returns x."""
     if x.level is not None or value.level is not None:
-        from tinygrad_dl.tensor import take_over
-
-        take_over(x, value)
+        _assign_in_levels(x, value)
         return x
     if tuple(value._data.shape) != x._data.shape:
         raise RuntimeError(
@@ -625,6 +638,22 @@ def assign(x: Any, value: Any, what: str) -> Any:
     if watch is not None and watch.owner is not None and top.node is not None:
         top.retain_grad()
     return x
+
+
+def _assign_in_levels(x: Any, value: Any) -> None:
+    """The same inside of func.vmap and func.jvp, where Tensors share no memory: what looks at x is computed anew."""
+    from tinygrad_dl.tensor import take_over
+
+    root, where = looked_at(x)
+    if root is not x:
+        flat = shaping.reshape(lower(root), (-1,))
+        whole = index.setitem(flat, shaping.reshape(lower(value), (-1,)), where.reshape(-1))
+        value = lift(shaping.reshape(whole, tuple(root.shape)))
+    take_over(root, value)
+    for view in views_of(root):
+        source, places = looked_at(view)
+        if source is root:
+            take_over(view, lift(index.getitem(shaping.reshape(lower(root), (-1,)), places)))
 
 
 def _leave(x: Any) -> None:

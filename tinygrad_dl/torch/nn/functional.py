@@ -16,7 +16,14 @@ from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
 from tinygrad_dl.ops.dropout import dropout as draw_mask
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import function, is_ours, without_example, wrapped
-from tinygrad_dl.torch.random import default_generator, drawing, dropout_draws, generator_of
+from tinygrad_dl.torch.random import (
+    default_generator,
+    drawing,
+    drawn_as,
+    dropout_draws,
+    generator_of,
+    memory_order,
+)
 from tinygrad_dl.torch.registry import TORCH
 from tinygrad_dl.torch.tensor import assign
 
@@ -104,7 +111,13 @@ def _masked(input: Any, p: float, shape: Any) -> Any:
     """The input times a mask of PyTorch's draws, scaled up by 1 / (1 - p)."""
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    return input * 0 if p == 1 else draw_mask(input, p, shape=shape, rng=dropout_draws)
+    if p == 1:
+        return input * 0
+    axes = memory_order(input) if shape == input.shape else None
+    if axes is None:
+        return draw_mask(input, p, shape=shape, rng=dropout_draws)
+    out = draw_mask(tg.permute_dims(input, axes), p, rng=dropout_draws)
+    return tg.permute_dims(out, tuple(np.argsort(axes).tolist()))
 
 
 def _dropout(name: str, shape_of: Any) -> Any:
@@ -155,7 +168,11 @@ def _alpha_dropout(input: Any, p: float, shape: Any) -> Any:
     if p == 1:
         return input * 0
     alpha = SELU_ALPHA * SELU_SCALE
-    keep = generator_of(None).booleans(1 - p, shape).astype(input.dtype)
+    g = generator_of(None)
+    keep = (
+        drawn_as(input, lambda s: g.booleans(1 - p, s)) if shape == input.shape else g.booleans(1 - p, shape)
+    )
+    keep = keep.astype(input.dtype)
     a = 1.0 / math.sqrt((alpha * alpha * p + 1) * (1 - p))
     shift = (keep - 1) * (alpha * a) + alpha * a * p
     return input * wrapped((keep * a).astype(input.dtype)) + wrapped(shift.astype(input.dtype))

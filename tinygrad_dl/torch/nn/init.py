@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_dl.nn import init as core
 from tinygrad_dl.torch.boundary import lower, without_example
 from tinygrad_dl.torch.creation import normals_of
-from tinygrad_dl.torch.random import generator_of
+from tinygrad_dl.torch.random import drawn_as, generator_of
 
 calculate_gain = core.calculate_gain
 __all__ = [
@@ -39,14 +39,14 @@ def _write(tensor: Any, values: Any) -> Any:
 
 def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
     """Fill with draws from the uniform distribution on [a, b)."""
-    return _write(tensor, generator_of(generator).uniforms(tensor.shape, a, b, tensor._data.dtype))
+    g, kind = generator_of(generator), tensor._data.dtype
+    return _write(tensor, drawn_as(tensor, lambda shape: g.uniforms(shape, a, b, kind)))
 
 
 def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
     """Fill with draws from the normal distribution."""
-    return _write(
-        tensor, normals_of(generator_of(generator), tuple(tensor.shape), mean, std, tensor._data.dtype)
-    )
+    g, kind, in_order = generator_of(generator), tensor._data.dtype, tensor._data.flags.c_contiguous
+    return _write(tensor, drawn_as(tensor, lambda shape: normals_of(g, shape, mean, std, kind, in_order)))
 
 
 def trunc_normal_(
