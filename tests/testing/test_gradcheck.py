@@ -90,6 +90,18 @@ def test_where_there_is_no_derivative_the_check_says_that_it_cannot_tell():
     assert steep.findings[0].kind == "cannot tell" and "grow without bound" in str(steep)
 
 
+@pytest.mark.parametrize("scale", [1e-150, 1e-158, 1e-162])
+def test_values_among_the_subnormal_numbers_are_rounded_as_these_are(scale):
+    x = scale * np.array([1.3, -0.8, 2.7])  # of squares of 1e-316 a few digits are left
+    assert gradcheck(lambda x: x**2, x, backward=lambda g, x: 2 * g * x)
+
+
+def test_values_that_vanish_tell_nothing():
+    x = 1e-170 * np.array([1.3, -0.8])
+    report = failure(lambda x: x**2, x, backward=lambda g, x: 2 * g * x)
+    assert report.verdict == "cannot tell"
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1e-9, 1e-14])
 def test_small_gradients_are_compared_beside_themselves(scale):
     x = np.array([1.0, 2.0])

@@ -26,6 +26,9 @@ LARGEST_STEP = 0.25  # times the scale of the input
 SMALLEST_STEP = 1e-11
 TINY = 1e-300  # the smallest step beside a subnormal number
 EPS = float(np.finfo(np.float64).eps)
+SUBNORMAL = 2 * float(
+    np.finfo(np.float64).smallest_subnormal
+)  # the error of numbers beside 0, halved without a loss
 # The function is sampled at these distances, times the scale, where its noise is measured: above the spacing of float64
 # numbers, and so near that a smooth function is a polynomial. The smaller ones are for functions that vary quickly, or
 # have many kinks.
@@ -95,9 +98,12 @@ def _examined(line: Line, x: float, eps: float) -> Evidence:
     above, below = np.array([line(s) for s in h]), np.array([line(-s) for s in h])
     noise = np.maximum(_noise(line, start, x, eps), _quantum(line, start, above, below, h))
     column = h[:, None]
-    right, right_error = _extrapolated((above - start) / column, h, noise, 1)
-    left, left_error = _extrapolated((start - below) / column, h, noise, 1)
-    central, central_error = _extrapolated((above - below) / (2 * column), h, noise / 2, 2)
+    after, before = (np.maximum(noise, eps * np.abs(values)) for values in (above, below))
+    right, right_error = _extrapolated((above - start) / column, h, after, 1)
+    left, left_error = _extrapolated((start - below) / column, h, before, 1)
+    central, central_error = _extrapolated(
+        (above - below) / (2 * column), h, np.maximum(after, before) / 2, 2
+    )
     reasons = [_reason(o, start, above, below, h, noise) for o in range(start.size)]
     return Evidence(right, right_error, left, left_error, central, central_error, noise, reasons)
 
@@ -146,7 +152,9 @@ def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[N
     """The limit of differences as the step goes to 0, and its error: the entry of Richardson's table that differs
     least from its neighbors. The error of a difference is a series in h**power.
     """
-    rounding = 4 * noise / h[:, None]  # the extrapolation at most doubles that of two values
+    rounding = (
+        4 * noise / h[:, None]
+    )  # noise: that at each step; the extrapolation at most doubles that of two values
     table, values, errors = d, d.copy(), np.full(d.shape, np.inf)
     for k in range(4):
         change = np.zeros_like(table)
@@ -162,8 +170,8 @@ def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[N
         errors[k + 1 :] = np.where(better, error, errors[k + 1 :])
     # Large steps may agree with each other on what is not the derivative: the other side of a kink, or the mean of many
     # periods. A smaller step contradicts them: their intervals have no point in common.
-    best, best_error = values[-1].copy(), np.full(noise.shape, np.inf)
-    low, high = np.full(noise.shape, -np.inf), np.full(noise.shape, np.inf)
+    best, best_error = values[-1].copy(), np.full(d.shape[1], np.inf)
+    low, high = np.full(d.shape[1], -np.inf), np.full(d.shape[1], np.inf)
     for value, error in zip(values[::-1], errors[::-1]):
         lower, upper = np.maximum(low, value - error), np.minimum(high, value + error)
         usable = np.isfinite(error) & (lower <= upper)
@@ -179,7 +187,7 @@ def _noise(line: Line, start: NDArray, x: float, eps: float) -> NDArray:
     spacings = [spacing * max(abs(x), 1.0) for spacing in SPACINGS]
     if 0 < abs(x) < NEAR_ZERO:
         spacings.append(abs(x) * SPACING_NEAR_ZERO)
-    found = eps * np.abs(start)
+    found = np.maximum(eps * np.abs(start), SUBNORMAL)
     for sign in (1.0, -1.0):  # not across 0, where there may be a kink
         sigmas = []
         for spacing in spacings:
