@@ -126,29 +126,42 @@ def test_training_plays_pauses_steps_and_goes_back(small: Page) -> None:
     page.keyboard.press(" ")
 
 
+class Late:
+    """What the server sends, held back while `holding`."""
+
+    def __init__(self) -> None:
+        self.holding, self.messages = False, list[tuple[Any, Any]]()
+
+    def between(self, socket: Any) -> None:
+        def pass_on(message: Any) -> None:
+            if self.holding:
+                self.messages.append((socket, message))
+            else:
+                socket.send(message)
+
+        socket.connect_to_server().on_message(pass_on)
+
+    def deliver(self) -> None:
+        """Send what is held, in its order."""
+        while self.messages:
+            socket, message = self.messages.pop(0)
+            socket.send(message)
+
+
 def test_the_time_line_stays_where_it_was_moved_to(browser: Any, address: str) -> None:
     """Frames that were on the way when the time line was moved do not move it back."""
-    late: list[Callable[[], None]] = []
-    holding = False
-
-    def between(socket: Any) -> None:
-        server = socket.connect_to_server()
-        server.on_message(
-            lambda message: late.append(lambda: socket.send(message)) if holding else socket.send(message)
-        )
-
-    small = Page(browser, address, [SMALL], between=between)
+    late = Late()
+    small = Page(browser, address, [SMALL], between=late.between)
     page = small.page
     page.click("#play")
     small.until("Number(document.body.dataset.step) > 30")
-    holding = True
-    wait_until(lambda: (page.evaluate("0"), late)[1])  # a frame of the playing run
+    late.holding = True
+    wait_until(lambda: (page.evaluate("0"), late.messages)[1])  # a frame of the playing run
     page.click("#play")
     page.focus("#timeline")
     page.keyboard.press("Home")
-    holding = False
-    for deliver in late:
-        deliver()
+    late.holding = False
+    late.deliver()
     small.until_step(0)
     assert page.input_value("#timeline") == "0"
     page.keyboard.press("ArrowRight")
@@ -159,6 +172,26 @@ def test_the_time_line_stays_where_it_was_moved_to(browser: Any, address: str) -
     small.until_step(3)
     assert page.input_value("#timeline") == "3"
     small.close()
+
+
+def test_a_frame_of_an_older_configuration_is_not_drawn(browser: Any, address: str) -> None:
+    """The first frame of a curve comes when the settings already say points in the plane."""
+    late = Late()
+    small = Page(browser, address, [SMALL], between=late.between)
+    page = small.page
+    late.holding = True
+    page.select_option("[name=data]", "regression")
+    wait_until(lambda: (page.evaluate("0"), late.messages)[1])
+    page.select_option("[name=data]", "moons")
+    late.deliver()  # which is drawn before the next one comes
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    wait_until(lambda: (page.evaluate("0"), late.messages)[1])
+    late.holding = False
+    late.deliver()
+    page.click("#step")
+    small.until_step(1)
+    assert page.input_value("[name=data]") == "moons"
+    small.close()  # no error was thrown
 
 
 def test_what_is_inside_can_be_asked_for(small: Page) -> None:

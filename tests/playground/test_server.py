@@ -107,7 +107,7 @@ def test_a_socket_needs_the_token(address: str) -> None:
 
 def test_wrong_messages_are_answered_and_training_goes_on(address: str) -> None:
     with tab(address) as connection:
-        send(connection, type="configure", runs=[SMALL], step=4)
+        send(connection, type="configure", runs=[SMALL], step=4, number=1)
         assert frame_of(connection)["runs"][0]["step"] == 4
         for wrong in ("", "{", "\n\r\n", '{"type": "pla\ny"}', "é" * 1000, json.dumps({"type": "exec"})):
             connection.send(wrong)
@@ -124,13 +124,13 @@ def test_a_message_that_is_far_too_long_closes_its_own_tab_only(address: str) ->
         with pytest.raises(ConnectionClosed):
             connection.send("x" * 2_000_000)
             connection.recv(timeout=60)
-        send(other, type="configure", runs=[SMALL], step=0)
+        send(other, type="configure", runs=[SMALL], step=0, number=1)
         assert frame_of(other)["fresh"]
 
 
 def test_a_graph_has_an_address_of_its_own(address: str) -> None:
     with tab(address) as connection:
-        send(connection, type="configure", runs=[SMALL], step=0)
+        send(connection, type="configure", runs=[SMALL], step=0, number=1)
         frame_of(connection)
         send(connection, type="graph", run=0)
         answer = json.loads(connection.recv(timeout=60))
@@ -160,7 +160,7 @@ def test_closed_tabs_and_the_end_of_the_server_end_their_processes() -> None:
         address = server.stdout.readline().split()[-1]
         tabs = [stack.enter_context(tab(address)) for _ in range(10)]
         for i, connection in enumerate(tabs):
-            send(connection, type="configure", runs=[{**SMALL, "seed": i}], step=2)
+            send(connection, type="configure", runs=[{**SMALL, "seed": i}], step=2, number=1)
         assert [frame_of(connection)["runs"][0]["step"] for connection in tabs] == [2] * 10
         workers = children(server.pid)
         assert len(workers) == 10

@@ -38,7 +38,7 @@ def decoded(block: bytes) -> tuple[dict[str, Any], dict[str, NDArray]]:
 @pytest.fixture(scope="module")
 def configured() -> Tab:
     tab = Tab()
-    assert ask(tab, type="configure", runs=[SMALL], step=0) == []
+    assert ask(tab, type="configure", runs=[SMALL], step=0, number=1) == []
     ask(tab, type="advance", steps=5)
     return tab
 
@@ -108,7 +108,10 @@ def test_a_hostile_message_is_answered_once_and_changes_nothing(configured: Tab,
             "input: expected an index from 0 to 1",
         ),
         ('{"type": "export", "run": 0, "format": "pickle"}', "export.format: expected one of program"),
-        ('{"type": "configure", "runs": [], "step": 0}', "runs: expected a list of 1 to 2 configurations"),
+        (
+            '{"type": "configure", "runs": [], "step": 0, "number": 1}',
+            "runs: expected a list of 1 to 2 configurations",
+        ),
         (json.dumps({"type": "x" * MAX_BYTES}), f"expected at most {MAX_BYTES} characters"),
     ],
     ids=range(13),
@@ -124,7 +127,7 @@ def test_nothing_can_be_asked_before_there_is_a_configuration() -> None:
 
 def test_a_frame_comes_when_the_last_one_was_seen() -> None:
     tab = Tab()
-    ask(tab, type="configure", runs=[SMALL], step=0)
+    ask(tab, type="configure", runs=[SMALL], step=0, number=2)
     ask(tab, type="play", speed=3)
     block = tab.work()
     assert block is not None and tab.sessions[0].step == 3
@@ -140,7 +143,7 @@ def test_a_frame_comes_when_the_last_one_was_seen() -> None:
 
 def test_two_runs_are_in_a_frame_and_a_links_step_is_reached() -> None:
     tab = Tab()
-    ask(tab, type="configure", runs=[SMALL, {**SMALL, "seed": 1}], step=12)
+    ask(tab, type="configure", runs=[SMALL, {**SMALL, "seed": 1}], step=12, number=1)
     block = tab.work()
     assert block is not None
     header, arrays = decoded(block)
@@ -152,7 +155,7 @@ def test_two_runs_are_in_a_frame_and_a_links_step_is_reached() -> None:
 
 def test_a_step_asked_for_on_the_way_to_a_links_step_comes_after_it() -> None:
     tab = Tab()
-    ask(tab, type="configure", runs=[SMALL], step=12)
+    ask(tab, type="configure", runs=[SMALL], step=12, number=1)
     ask(tab, type="advance", steps=1)
     assert tab.work() is not None and tab.sessions[0].step == 13
 

@@ -21,6 +21,7 @@ from tinygrad_dl.playground.takehome import FORMATS
 
 MAX_BYTES = 200_000  # a thousand drawn points take about 60,000
 SPEEDS = 200  # steps per frame
+MAX_NUMBER = 2**31  # of configurations, which the page counts so that it knows the frames of the newest
 
 # type -> field -> least and most
 NUMBERS: dict[str, dict[str, tuple[int, int]]] = {
@@ -40,7 +41,7 @@ NUMBERS: dict[str, dict[str, tuple[int, int]]] = {
     "export": {"run": (0, MAX_RUNS - 1)},
     "example": {"index": (0, 10_000)},
     "csv": {},
-    "configure": {"step": (0, MAX_STEPS)},
+    "configure": {"step": (0, MAX_STEPS), "number": (0, MAX_NUMBER)},
 }
 
 

@@ -51,7 +51,7 @@ def steps(last: int, frames: int = FRAMES) -> list[int]:
 def record(preset: Preset, frames: int = FRAMES) -> tuple[dict[str, Any], list[bytes]]:
     """Train the runs of an experiment. Returns what the page starts with, answers included, and the frames."""
     tab = Tab()
-    _ask(tab, type="configure", runs=[run.as_json() for run in preset.runs], step=0)
+    _ask(tab, type="configure", runs=[run.as_json() for run in preset.runs], step=0, number=0)
     taken = steps(preset.steps, frames)
     blocks = []
     for step in taken:

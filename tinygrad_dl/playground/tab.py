@@ -50,6 +50,7 @@ class Tab:
         self.speed = 0  # steps per frame; 0: paused
         self.until = 0  # a step to be reached before anything else
         self.example = 0
+        self.number = 0  # of the configuration, as the page counts them
         self._seen = True
         self._stale = False  # whether there is something that no frame has shown
         self._frames = 0
@@ -81,7 +82,7 @@ class Tab:
             self._seen = True
             return None
         if kind == "configure":
-            self._configure(message.runs, numbers["step"])
+            self._configure(message.runs, numbers["step"], numbers["number"])
             return None
         if kind == "csv":
             return read_csv(message.content, message.target)
@@ -109,8 +110,9 @@ class Tab:
             return {"html": inside.graph(session)}
         return {"format": message.format, **takehome.export(session, message.format)}
 
-    def _configure(self, runs: tuple[Config, ...], step: int) -> None:
+    def _configure(self, runs: tuple[Config, ...], step: int, number: int) -> None:
         self.sessions = [Session(config) for config in runs]
+        self.number = number
         self.speed, self.until, self._stale, self._new, self._seen = 0, step, True, True, True
 
     def _control(self, kind: str, numbers: dict[str, int]) -> None:
@@ -175,6 +177,9 @@ class Tab:
                 run["layers"] = session.layers()
             runs.append(run)
             arrays |= {f"{i}/{name}": array for name, array in made.items()}
-        header = {"runs": runs, "playing": bool(self.speed), "replaying": self._behind, "fresh": self._new}
+        header = {
+            "runs": runs, "playing": bool(self.speed), "replaying": self._behind, "fresh": self._new,
+            "number": self.number,
+        }  # fmt: skip
         self._new = False
         return header, arrays

@@ -22,6 +22,7 @@ let active = 0;
 let presetName = "";
 let wantsPlay = false; // playing, as soon as the configuration is there
 let configured = false; // whether a frame of the present configuration has come
+let configuration = 0; // its number: frames that are on the way may be of an older one
 let targetStep = 0;
 /** @type {import("./connection.js").Frame | null} */
 let latest = null;
@@ -71,17 +72,19 @@ const currentStep = () => (latest && configured ? latest.header.runs[0].step : t
 function configure(step = 0) {
   window.clearTimeout(timer);
   configured = false;
+  configuration += 1;
   targetStep = step;
   active = Math.min(active, runs.length - 1);
   writeLink(step);
   render();
-  control({ type: "configure", runs, step });
+  control({ type: "configure", runs, step, number: configuration });
 }
 
 /** @param {any} config */
 function change(config) {
   runs = runs.map((run, i) => (i === active ? config : run));
-  configured = false; // the frames that still come are of another configuration
+  configured = false;
+  configuration += 1;
   presetName = "";
   byId("preset").value = "";
   render();
@@ -398,8 +401,12 @@ function drawCurves() {
 /** @param {import("./connection.js").Frame} frame */
 function receive(frame) {
   const { header, arrays } = frame;
+  if (header.number !== configuration) { // the server waits for an answer all the same
+    connection.send({ type: "seen" });
+    return;
+  }
   if (header.fresh) {
-    configured = header.runs.length === runs.length;
+    configured = true;
     examples = header.runs.map((/** @type {any} */ run, /** @type {number} */ i) => ({
       data: Object.fromEntries(["x", "y", "trained"].map((name) => [name, arrays[`${i}/examples_${name}`].data])),
       extent: run.extent,

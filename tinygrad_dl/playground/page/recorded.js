@@ -48,6 +48,7 @@ export class Recording {
     this.answers = new Map(start.answers.map((/** @type {any} */ answer) => [keyOf(answer), answer]));
     this.at = 0;
     this.timer = 0;
+    this.number = 0; // of the page's configuration
   }
 
   get last() {
@@ -70,7 +71,7 @@ export class Recording {
     }
     const last = this.frames[this.last].header.runs[0].step;
     const runs = header.runs.map((/** @type {any} */ run) => ({ ...run, last }));
-    this.on.frame({ header: { ...header, runs, playing: this.timer !== 0, ended: this.at === this.last }, arrays: { ...arrays, ...all } });
+    this.on.frame({ header: { ...header, number: this.number, runs, playing: this.timer !== 0, ended: this.at === this.last }, arrays: { ...arrays, ...all } });
   }
 
   stop() {
@@ -89,6 +90,7 @@ export class Recording {
       }, PAUSE);
     } else if (message.type === "pause") this.stop();
     else if (message.type === "configure") {
+      this.number = message.number;
       this.stop();
       this.show(0);
     } else if (message.type === "advance") this.show(this.at + 1);
