@@ -26,9 +26,8 @@ LARGEST_STEP = 0.25  # times the scale of the input
 SMALLEST_STEP = 1e-11
 TINY = 1e-300  # the smallest step beside a subnormal number
 EPS = float(np.finfo(np.float64).eps)
-SUBNORMAL = 2 * float(
-    np.finfo(np.float64).smallest_subnormal
-)  # the error of numbers beside 0, halved without a loss
+# The error of numbers beside 0: twice their spacing, so that half of it is a number.
+SUBNORMAL = 2 * float(np.finfo(np.float64).smallest_subnormal)
 # The function is sampled at these distances, times the scale, where its noise is measured: above the spacing of float64
 # numbers, and so near that a smooth function is a polynomial. The smaller ones are for functions that vary quickly, or
 # have many kinks.
@@ -150,11 +149,10 @@ def _around(
 
 def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[NDArray, NDArray]:
     """The limit of differences as the step goes to 0, and its error: the entry of Richardson's table that differs
-    least from its neighbors. The error of a difference is a series in h**power.
+    least from its neighbors. The error of a difference is a series in h**power; `noise` is that of values at each step.
     """
-    rounding = (
-        4 * noise / h[:, None]
-    )  # noise: that at each step; the extrapolation at most doubles that of two values
+    # Of the noise at each step; the extrapolation at most doubles that of two values.
+    rounding = 4 * noise / h[:, None]
     table, values, errors = d, d.copy(), np.full(d.shape, np.inf)
     for k in range(4):
         change = np.zeros_like(table)

@@ -12,7 +12,7 @@ import numpy as np
 import tinygrad_dl as tg
 from tinygrad_dl import linalg
 from tinygrad_dl.tensor import Tensor as Value
-from tinygrad_dl.torch.boundary import wrapped
+from tinygrad_dl.torch.boundary import computed, wrapped
 from tinygrad_dl.torch.dtypes import numpy_of
 from tinygrad_dl.torch.elementwise import astype
 from tinygrad_dl.torch.registry import floating, promoted, public
@@ -379,10 +379,9 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
 
 def _quantiles(input: Any, q: Any, dim: Any, keepdim: bool, interpolation: str, ignore_nan: bool) -> Any:
     """The elements at the ranks q * (n - 1) of each sorted row, or between them, of n elements or of those not nan."""
-    if dim is not None:
-        dim = checked_dim(input, dim)
-    flat = dim is None or not input.ndim
-    x = tg.reshape(input, (-1,)) if dim is None or not input.ndim else tg.moveaxis(input, dim, -1)
+    computed("the ranks of quantiles")
+    flat, axis = dim is None or not input.ndim, 0 if dim is None else checked_dim(input, dim)
+    x = tg.reshape(input, (-1,)) if flat else tg.moveaxis(input, axis, -1)
     ordered = sort.core(x, -1).values
     counts = np.sum(~np.isnan(x._data), -1, keepdims=True)
     qs = np.asarray(q._data if isinstance(q, Value) else q, x.dtype)
@@ -404,7 +403,7 @@ def _quantiles(input: Any, q: Any, dim: Any, keepdim: bool, interpolation: str, 
     out = tg.moveaxis(out, -1, 0)  # q comes first
     shape = out.shape[1:]
     if keepdim:
-        shape = (1,) * input.ndim if flat else (*shape[:dim], 1, *shape[dim:])
+        shape = (1,) * input.ndim if flat else (*shape[:axis], 1, *shape[axis:])
     return tg.reshape(out, (*qs.shape, *shape))
 
 
